@@ -1,0 +1,68 @@
+"""Every exception of the engine: what happened, where in the user's file, why, and the fix as a line of code."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_LIBRARY = os.path.dirname(os.path.abspath(__file__))
+
+
+def user_location() -> str:
+    """The innermost `file:line` on the stack that belongs neither to this package nor to numpy: where the user wrote it."""
+    frame = sys._getframe(1)
+    while frame is not None:
+        path = frame.f_code.co_filename
+        if not path.startswith(_LIBRARY) and f"{os.sep}numpy{os.sep}" not in path and not path.startswith("<"):
+            return f"{path}:{frame.f_lineno}"
+        frame = frame.f_back
+    return ""
+
+
+class AutodiffError(Exception):
+    """A failure with a stable `code`, told as what, where, why and fix."""
+
+    code = "autodiff"
+
+    def __init__(self, what: str, *, where: str | None = None, why: str = "", fix: str = "", code: str = ""):
+        self.what, self.where, self.why, self.fix = what, user_location() if where is None else where, why, fix
+        if code:
+            self.code = code
+        lines = [what] + [f"  {name}: {text}" for name, text in (("where", self.where), ("why", why), ("fix", fix)) if text]
+        super().__init__("\n".join(lines))
+
+
+class ShapeError(AutodiffError, ValueError):
+    """Shapes that do not fit together."""
+
+    code = "shape"
+
+
+class NoRuleError(AutodiffError, TypeError):
+    """A numpy function that has no derivative rule here."""
+
+    code = "no-rule"
+
+
+class TraceError(AutodiffError, TypeError):
+    """A traced value was used where only a number can be."""
+
+    code = "trace"
+
+
+class DifferentiationError(AutodiffError, ValueError):
+    """A derivative that was asked for in a way that has no answer."""
+
+    code = "differentiation"
+
+
+class NumericsError(AutodiffError, FloatingPointError):
+    """A value that is not finite."""
+
+    code = "numerics"
+
+
+class CompileError(AutodiffError, NotImplementedError):
+    """A program that the tile compiler cannot turn into a kernel."""
+
+    code = "compile"
