@@ -1,0 +1,20 @@
+"""Optimizers over an oracle: frozen states, `init`, `step` and `carry`, and a reason for stopping that is a sentence."""
+
+from pinn.optimizers.adam import Adam
+from pinn.optimizers.lbfgs import LBFGS
+from pinn.optimizers.oracle import Optimizer, Oracle, State
+from pinn.optimizers.schedules import Constant, Cosine, ExponentialDecay, Piecewise, Schedule, Warmup
+
+__all__ = [
+    "LBFGS",
+    "Adam",
+    "Constant",
+    "Cosine",
+    "ExponentialDecay",
+    "Optimizer",
+    "Oracle",
+    "Piecewise",
+    "Schedule",
+    "State",
+    "Warmup",
+]

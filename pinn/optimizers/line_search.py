@@ -1,0 +1,133 @@
+"""Strong Wolfe line search: a step that lowers the loss enough and flattens the slope enough, or a sentence why there is none."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from math import copysign, isfinite, sqrt
+
+import numpy as np
+
+from pinn.errors import RecipeError
+from pinn.optimizers.oracle import Oracle, State, evaluate
+
+# Losses closer than this share of their size cannot be told apart: the rounding of one sum of squares.
+EPS = float(np.finfo(np.float64).eps)
+ROUNDING = 10 * EPS
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """The loss along theta + step * direction: its value, its slope, and the gradient `(size,)` paid for with them."""
+
+    step: float
+    loss: float
+    slope: float
+    theta: np.ndarray
+    gradient: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Search:
+    """What a search found: `trial` is None where nothing lower was found, and then `failure` is a clause that says so."""
+
+    trial: Trial | None
+    evaluations: int
+    failure: str = ""
+
+
+def cubic_minimum(a: Trial, b: Trial) -> float:
+    """The minimiser of the cubic with the losses and slopes of both trials; nan if there is none (Nocedal & Wright, eq. 3.59)."""
+    d1 = a.slope + b.slope - 3.0 * (a.loss - b.loss) / (a.step - b.step)
+    square = d1 * d1 - a.slope * b.slope
+    if not square >= 0.0 or not isfinite(square):
+        return float("nan")
+    d2 = copysign(sqrt(square), b.step - a.step)
+    bottom = b.slope - a.slope + 2.0 * d2
+    return b.step - (b.step - a.step) * (b.slope + d2 - d1) / bottom if bottom != 0.0 else float("nan")
+
+
+def secant_zero(a: Trial, b: Trial) -> float:
+    """Where the slope vanishes if it is linear between both trials; nan if both slopes agree."""
+    return a.step - a.slope * (b.step - a.step) / (b.slope - a.slope) if b.slope != a.slope else float("nan")
+
+
+@dataclass(frozen=True)
+class StrongWolfe:
+    """f(a) <= f(0) + c1 a f'(0) and |f'(a)| <= c2 |f'(0)|, by bracketing and safeguarded cubic interpolation.
+
+    Nocedal & Wright, Numerical Optimization, algorithms 3.5 and 3.6. Two additions. A trial that is not finite is a wall:
+    the step is cut back, and nothing of it is kept. Where losses differ by rounding alone the slopes decide (the approximate
+    Wolfe condition of Hager & Zhang 2005, eq. 4.1), so that a search does not fail one digit before the minimum.
+    """
+
+    c1: float = 1e-4
+    c2: float = 0.9
+    max_evaluations: int = 25
+
+    def __post_init__(self) -> None:
+        if not 0 < self.c1 < self.c2 < 1:
+            raise RecipeError(
+                f"the Wolfe constants are c1 = {self.c1!r} and c2 = {self.c2!r}",
+                why="only 0 < c1 < c2 < 1 leaves a step to be found",
+                fix="c1=1e-4, c2=0.9",
+            )
+        if self.max_evaluations < 1:
+            raise RecipeError(
+                f"max_line_search is {self.max_evaluations!r}", why="a search needs a trial", fix="max_line_search=25"
+            )
+
+    def __call__(self, oracle: Oracle, state: State, direction: np.ndarray, first: float) -> Search:
+        """Search along `direction` `(size,)`, which must descend, from the trial step `first`; one evaluation a trial."""
+        start = Trial(0.0, state.loss, float(np.dot(state.gradient, direction)), state.theta, state.gradient)
+        noise = ROUNDING * abs(start.loss)
+        low, high = start, None  # low: the best sufficient decrease so far; high: the other end, None before one is known
+        wall = float("inf")  # the shortest step that was not finite
+        width = float("inf")
+        step, lowest = first, start
+        for count in range(1, self.max_evaluations + 1):
+            theta = state.theta + step * direction
+            loss, gradient, finite = evaluate(oracle, theta)
+            if not finite:
+                wall = step
+                step = low.step + (step - low.step) * (0.1 if low is start else 0.5)
+                high = None
+                if abs(wall - low.step) <= EPS * wall:
+                    break
+                continue
+            trial = Trial(step, loss, float(np.dot(gradient, direction)), theta, gradient)
+            if loss < lowest.loss:
+                lowest = trial
+            flat = abs(trial.slope) <= -self.c2 * start.slope
+            enough = start.loss + self.c1 * step * start.slope
+            if flat and (loss <= enough or abs(loss - start.loss) <= noise):
+                return Search(trial, count)
+            if (loss > enough or loss >= low.loss) and abs(loss - low.loss) > noise:
+                high = trial
+            else:
+                ahead = 1.0 if high is None else high.step - low.step
+                if trial.slope * ahead >= 0.0:
+                    high = low
+                previous, low = low, trial
+            if high is None:  # still falling: go on along the cubic, by a factor that grows geometrically
+                reach = low.step - previous.step
+                step = cubic_minimum(previous, low)
+                nearest, farthest = low.step + 1.1 * reach, low.step + 4.0 * reach
+                step = min(max(step, nearest), farthest) if isfinite(step) else farthest
+                if step >= wall:
+                    step = 0.5 * (low.step + wall)
+                continue
+            span = abs(high.step - low.step)
+            if span <= EPS * max(low.step, high.step):
+                break
+            step = secant_zero(low, high) if abs(high.loss - low.loss) <= noise else cubic_minimum(low, high)
+            left, right = min(low.step, high.step), max(low.step, high.step)
+            if not left + 0.05 * span <= step <= right - 0.05 * span:
+                near_low = isfinite(step) and abs(step - low.step) < 0.05 * span
+                step = low.step + (0.05 if near_low else 0.5) * (high.step - low.step)
+            if span > 0.66 * width:  # the last interpolation hardly narrowed the bracket
+                step = 0.5 * (left + right)
+            width = span
+        if lowest.loss < start.loss and lowest.loss <= start.loss + self.c1 * lowest.step * start.slope:
+            return Search(lowest, count)
+        beyond = f", not finite from step {wall:.3g} on" if isfinite(wall) else ""
+        return Search(None, count, f"{count} trials along slope {start.slope:.3g}{beyond}")

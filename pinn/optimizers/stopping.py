@@ -1,0 +1,60 @@
+"""When a descent is over: each reason is one sentence with its numbers."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from pinn.errors import RecipeError
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What the judgement needs of the past: the largest gradient entry at the start, and how many steps in a row stood still."""
+
+    first_gradient: float
+    standstill: int = 0
+
+
+@dataclass(frozen=True)
+class Stopping:
+    """Stop at max|g| <= gradient * max|g at the start|, or once `patience` steps in a row each won less than `loss` of the loss."""
+
+    gradient: float = 1e-14
+    loss: float = float(np.finfo(np.float64).eps)
+    patience: int = 10
+
+    def __post_init__(self) -> None:
+        if not (self.gradient >= 0 and self.loss >= 0 and self.patience >= 1):
+            raise RecipeError(
+                f"tolerance_gradient={self.gradient!r}, tolerance_loss={self.loss!r}, patience={self.patience!r} cannot stop a run",
+                why="tolerances are shares, at least 0; patience counts steps, at least 1",
+                fix="tolerance_gradient=1e-14, tolerance_loss=2.2e-16, patience=10",
+            )
+
+    def judge(self, past: Progress, before: float, loss: float, gradient: np.ndarray) -> tuple[Progress, str | None]:
+        """The past after a step from loss `before` to `loss` with `gradient` `(size,)`, and the reason to stop, if any."""
+        share = (before - loss) / max(abs(before), abs(loss)) if before != loss else 0.0
+        standstill = past.standstill + 1 if share <= self.loss else 0
+        now = Progress(past.first_gradient, standstill)
+        reason = self.flat(past, gradient)
+        if reason is None and standstill >= self.patience:
+            reason = f"relative decrease of the loss below {self.loss:.2g} in {standstill} steps in a row, at loss {loss:.6g}"
+        return now, reason
+
+    def flat(self, past: Progress, gradient: np.ndarray) -> str | None:
+        """The reason to stop at a `gradient` `(size,)` that is small, if it is."""
+        largest, bound = float(np.max(np.abs(gradient))), self.gradient * past.first_gradient
+        if largest > bound:
+            return None
+        if largest == 0.0:
+            return "gradient is exactly zero"
+        return f"gradient small: largest entry {largest:.3g}, {self.gradient:.2g} of the {past.first_gradient:.3g} at the start"
+
+
+def nothing_lower(loss: float, failures: list[str]) -> str:
+    """The sentence for line searches that all failed, the last one along steepest descent."""
+    if not any("finite" in failure for failure in failures):
+        return f"line search cannot decrease the loss {loss:.6g} in float64: {', then by steepest descent '.join(failures)}"
+    return f"line search finds no finite loss below {loss:.6g}: {', then by steepest descent '.join(failures)}"
