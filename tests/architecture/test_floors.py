@@ -53,14 +53,14 @@ FLOORS = {
 }
 
 # Rooms that know no automatic differentiation, and rooms with a shorter list than their floor gives them.
-WITHOUT_AUTODIFF = {"errors", "version", "events", "history", "optimizers", "networks", "geometry", "sampling", "plots", "callbacks"}
+WITHOUT_AUTODIFF = set("errors version events history optimizers networks geometry sampling plots callbacks".split())
 NOTHING_ELSE = {"autodiff.transforms": {"errors", "types", "graph", "primitive", "array"}}
 
 # Who may use which distribution: a package, or single rooms of it.
 DISTRIBUTIONS = {
     "numpy": {"autodiff", "pinn", "problems"},
     "scipy": {"autodiff", "pinn", "problems"},
-    "numba": {"autodiff.compile"},
+    "numba": {"autodiff.compile", "pinn.optimizers"},
     "llvmlite": {"autodiff.compile"},
     "threadpoolctl": {"pinn.solver", "pinn.run", "pinn.cli"},
     "matplotlib": {"pinn.plots"},
