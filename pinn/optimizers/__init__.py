@@ -3,10 +3,13 @@
 from pinn.optimizers.adam import Adam
 from pinn.optimizers.lbfgs import LBFGS
 from pinn.optimizers.oracle import Optimizer, Oracle, State
+from pinn.optimizers.quasi_newton import BFGS, SSBFGS, QuasiNewton, SSBroyden
 from pinn.optimizers.schedules import Constant, Cosine, ExponentialDecay, Piecewise, Schedule, Warmup
 
 __all__ = [
+    "BFGS",
     "LBFGS",
+    "SSBFGS",
     "Adam",
     "Constant",
     "Cosine",
@@ -14,6 +17,8 @@ __all__ = [
     "Optimizer",
     "Oracle",
     "Piecewise",
+    "QuasiNewton",
+    "SSBroyden",
     "Schedule",
     "State",
     "Warmup",

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numba
 
-# Sums may be reordered and products contracted; nan and infinity keep their meaning, since trials beyond a wall are judged by them.
+# Sums may be reordered and products contracted; nan and infinity keep their meaning: trials beyond a wall are judged by them.
 FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 
 

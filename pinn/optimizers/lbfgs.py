@@ -68,7 +68,8 @@ class Pairs:
         if self.stop == len(self.s) or self.written[0] != self.stop:
             kept = slice(self.stop - min(count, memory - 1), self.stop)
             count = kept.stop - kept.start
-            log = Pairs(*(np.empty((2 * memory, *old.shape[1:])) for old in (self.s, self.y, self.curvature)), self.written.copy())
+            rows, size = 2 * memory, self.s.shape[1]
+            log = Pairs(np.empty((rows, size)), np.empty((rows, size)), np.empty(rows), np.zeros(1, dtype=np.int64))
             for new, old in ((log.s, self.s), (log.y, self.y), (log.curvature, self.curvature)):
                 new[:count] = old[kept]
             log = replace(log, stop=count)

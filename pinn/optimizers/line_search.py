@@ -1,4 +1,4 @@
-"""Strong Wolfe line search: a step that lowers the loss enough and flattens the slope enough, or a sentence why there is none."""
+"""Strong Wolfe line search: a step that lowers the loss and flattens the slope enough, or a clause why there is none."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Search:
 
 
 def cubic_minimum(a: Trial, b: Trial) -> float:
-    """The minimiser of the cubic with the losses and slopes of both trials; nan if there is none (Nocedal & Wright, eq. 3.59)."""
+    """Minimiser of the cubic with the losses and slopes of both trials, nan if there is none (Nocedal & Wright, eq. 3.59)."""
     d1 = a.slope + b.slope - 3.0 * (a.loss - b.loss) / (a.step - b.step)
     square = d1 * d1 - a.slope * b.slope
     if not square >= 0.0 or not isfinite(square):

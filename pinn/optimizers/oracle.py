@@ -103,6 +103,6 @@ def moved(oracle: Oracle, state: State, memory: Any) -> State:
     loss, gradient, finite = evaluate(oracle, state.theta)
     evaluations = state.evaluations + 1
     if not finite:
-        reason = f"loss not finite: on the new points it is {loss} at iteration {state.iteration}, it was {state.loss:.6g} before"
+        reason = f"loss not finite: {loss} on the new points at iteration {state.iteration}, {state.loss:.6g} before"
         return replace(state, evaluations=evaluations, stop=reason)
     return replace(state, loss=loss, gradient=gradient, evaluations=evaluations, stop=None, memory=memory)

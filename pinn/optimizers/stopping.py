@@ -11,7 +11,7 @@ from pinn.errors import RecipeError
 
 @dataclass(frozen=True)
 class Progress:
-    """What the judgement needs of the past: the largest gradient entry at the start, and how many steps in a row stood still."""
+    """What a judgement needs of the past: the largest gradient entry at the start, and the steps in a row that stood still."""
 
     first_gradient: float
     standstill: int = 0
@@ -19,7 +19,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class Stopping:
-    """Stop at max|g| <= gradient * max|g at the start|, or once `patience` steps in a row each won less than `loss` of the loss."""
+    """Stop at max|g| <= gradient * max|g at the start|, or after `patience` steps that each won less than `loss` of it."""
 
     gradient: float = 1e-14
     loss: float = float(np.finfo(np.float64).eps)
@@ -28,7 +28,7 @@ class Stopping:
     def __post_init__(self) -> None:
         if not (self.gradient >= 0 and self.loss >= 0 and self.patience >= 1):
             raise RecipeError(
-                f"tolerance_gradient={self.gradient!r}, tolerance_loss={self.loss!r}, patience={self.patience!r} cannot stop a run",
+                f"cannot stop by tolerances {self.gradient!r} (gradient), {self.loss!r} (loss) and patience {self.patience!r}",
                 why="tolerances are shares, at least 0; patience counts steps, at least 1",
                 fix="tolerance_gradient=1e-14, tolerance_loss=2.2e-16, patience=10",
             )
