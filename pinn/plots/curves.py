@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from pinn.plots import style
 from pinn.plots.sections import Section
@@ -18,7 +17,7 @@ def draw_curve(axes: Axes, section: Section, unknown: str) -> None:
     if unknown in section.exact:
         axes.plot(values, section.exact[unknown], color=style.INK, linewidth=1.3, linestyle=(0, (4, 3)), label="exact")
     axes.set_xlim(values[0], values[-1])
-    axes.xaxis.set_major_locator(MaxNLocator(5, min_n_ticks=3))
+    style.round_ticks(axes.xaxis)
     style.tidy(axes)
 
 
@@ -38,5 +37,5 @@ def draw_error(axes: Axes, section: Section, unknown: str) -> None:
     axes.set_xlim(values[0], values[-1])
     axes.set_ylabel("|error|")
     axes.set_xlabel(style.symbol(coordinate))
-    axes.xaxis.set_major_locator(MaxNLocator(5, min_n_ticks=3))
+    style.round_ticks(axes.xaxis)
     style.tidy(axes)

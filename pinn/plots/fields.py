@@ -9,7 +9,6 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.image import AxesImage
-from matplotlib.ticker import MaxNLocator
 
 from pinn.plots import style
 from pinn.plots.sections import Section
@@ -34,7 +33,7 @@ def draw_field(figure: Figure | SubFigure, axes: Sequence[Axes], section: Sectio
     bar(figure, shown[0], axes[:2] if error is not None else axes[:1])
     for panel in axes:
         panel.set_xlabel(style.symbol(horizontal))
-    axes[0].set_ylabel(style.symbol(vertical), rotation=0, ha="right", va="center")
+    style.name_vertical(axes[0], vertical)
     for panel in axes[1:]:
         panel.tick_params(labelleft=False)
     if titles:
@@ -45,14 +44,14 @@ def draw_field(figure: Figure | SubFigure, axes: Sequence[Axes], section: Sectio
 def panel_titles(unknown: str) -> tuple[str, str, str]:
     """What the three panels show, in words and symbols."""
     name = style.symbol(unknown)
-    return f"{name}  predicted", f"{name}  exact", f"|{name} predicted \N{MINUS SIGN} exact|"
+    return f"{name}  predicted", f"{name}  exact", f"absolute error of {name}"
 
 
 def scale(arrays: Sequence[np.ndarray]) -> tuple[Normalize, str]:
     """One colour scale for all arrays: diverging about zero where the values swing to both sides, else sequential."""
     low = min(float(np.nanmin(array)) for array in arrays)
     high = max(float(np.nanmax(array)) for array in arrays)
-    if low < 0 < high and min(-low, high) > 0.2 * max(-low, high):
+    if low < 0 < high and min(-low, high) > 0.4 * max(-low, high):
         return Normalize(-max(-low, high), max(-low, high)), style.SIGNED
     if high - low <= 1e-12 * max(abs(low), abs(high), 1.0):
         margin = 0.5 * max(abs(low), abs(high), 1.0)
@@ -76,8 +75,8 @@ def image(axes: Axes, section: Section, values: np.ndarray, norm: Normalize, col
     shown = axes.imshow(values, origin="lower", extent=extent, norm=norm, cmap=colours, aspect="equal" if equal else "auto")
     axes.set_xlim(horizontal[0], horizontal[-1])
     axes.set_ylim(vertical[0], vertical[-1])
-    axes.xaxis.set_major_locator(MaxNLocator(5, min_n_ticks=3))
-    axes.yaxis.set_major_locator(MaxNLocator(5, min_n_ticks=3))
+    style.round_ticks(axes.xaxis)
+    style.round_ticks(axes.yaxis)
     return shown
 
 
@@ -87,7 +86,7 @@ def bar(figure: Figure | SubFigure, shown: AxesImage, axes: Sequence[Axes]) -> N
     colour_bar.outline.set_linewidth(0.5)
     colour_bar.ax.tick_params(width=0.5, length=3, labelsize=10)
     if not isinstance(shown.norm, LogNorm):
-        colour_bar.locator = MaxNLocator(5)
+        colour_bar.locator = style.ticks()
         colour_bar.update_ticks()
     else:
         colour_bar.ax.minorticks_off()

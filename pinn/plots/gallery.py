@@ -90,20 +90,18 @@ def figure_overview(solution: Any, section: Section | None = None) -> Figure:
         figure = style.blank(7.2, 1.0 + 2.0 * len(unknowns))
         for panel, unknown in zip(figure.subplots(len(unknowns), 1, sharex=True, squeeze=False)[:, 0], unknowns, strict=True):
             draw_curve(panel, section, unknown)
-            panel.set_ylabel(style.symbol(unknown), rotation=0, ha="right", va="center")
+            style.name_vertical(panel, unknown)
         panel.set_xlabel(style.symbol(section.axes[0]))
         figure.axes[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2)
     else:
         columns = max(panel_count(section, unknown) for unknown in unknowns)
         width, height = _size(solution, section, columns)
-        figure = style.blank(width, height * len(unknowns) + 0.2)
-        rows = figure.subfigures(len(unknowns), 1, squeeze=False)[:, 0]
-        for row, unknown in zip(rows, unknowns, strict=True):
+        figure = style.blank(width, height * len(unknowns) + 0.2, equal=_equal(solution, section))
+        for panels, unknown in zip(figure.subplots(len(unknowns), columns, squeeze=False), unknowns, strict=True):
             count = panel_count(section, unknown)
-            panels = row.subplots(1, columns, squeeze=False)[0]
             for panel in panels[count:]:
                 panel.set_visible(False)
-            draw_field(row, panels[:count], section, unknown, equal=_equal(solution, section))
+            draw_field(figure, panels[:count], section, unknown, equal=_equal(solution, section))
     style.headline(figure, solution.problem.name, _where(section.fixed))
     return figure
 
@@ -128,7 +126,7 @@ def _curve(section: Section, unknown: str) -> Figure:
         panels = list(figure.subplots(2, 1, sharex=True, height_ratios=(2.6, 1.0)))
         draw_error(panels[1], section, unknown)
     draw_curve(panels[0], section, unknown)
-    panels[0].set_ylabel(style.symbol(unknown), rotation=0, ha="right", va="center")
+    style.name_vertical(panels[0], unknown)
     if unknown in section.exact:
         panels[0].legend(loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=2, borderaxespad=0.2)
     return figure
@@ -138,13 +136,12 @@ def _image(solution: Any, unknown: str, section: Section) -> Figure:
     count = panel_count(section, unknown)
     scattered = count == 3 and len(solution.problem.domain.spatial) > 2
     width, height = _size(solution, section, count)
-    figure = style.blank(width + (height + 0.6 if scattered else 0.0), height + 0.4)
+    equal = _equal(solution, section)
+    figure = style.blank(width + (height + 0.6 if scattered else 0.0), height + 0.4, equal=equal)
+    panels = list(figure.subplots(1, count + scattered, squeeze=False)[0])
+    draw_field(figure, panels[:count], section, unknown, equal=equal)
     if scattered:
-        left, right = figure.subfigures(1, 2, width_ratios=(width, height + 0.6))
-        draw_field(left, list(left.subplots(1, count)), section, unknown, equal=_equal(solution, section))
-        draw_scatter(right.subplots(), solution, unknown)
-    else:
-        draw_field(figure, list(figure.subplots(1, count, squeeze=False)[0]), section, unknown, equal=_equal(solution, section))
+        draw_scatter(panels[-1], solution, unknown)
     return figure
 
 

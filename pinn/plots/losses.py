@@ -14,7 +14,7 @@ from pinn.plots import style
 
 
 @style.styled
-def figure_losses(history: History, title: str = "", bins: int = 500) -> Figure:
+def figure_losses(history: History, title: str = "", bins: int = 200) -> Figure:
     """Loss, terms and relative L2 errors on one logarithmic axis; raises `ValueError` for an empty history."""
     if len(history) == 0:
         raise ValueError("the history is empty")

@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import MaxNLocator
 
 from pinn.errors import NumericsError
 from pinn.plots import style
@@ -27,9 +26,8 @@ def draw_scatter(axes: Axes, solution: Any, unknown: str, n: int = 3000, seed: i
     axes.plot(span, span, color=style.INK, linewidth=1.0, linestyle=(0, (4, 3)), zorder=1)
     axes.scatter(exact, predicted, s=7, color=style.PREDICTED, alpha=0.35, linewidths=0, zorder=2, rasterized=True)
     axes.set(xlim=span, ylim=span, aspect="equal")
-    axes.set_title(f"{len(points)} random points")
-    axes.set_xlabel(f"{style.symbol(unknown)} exact")
+    axes.set_xlabel(f"{style.symbol(unknown)} exact, at {len(points)} random points")
     axes.set_ylabel(f"{style.symbol(unknown)} predicted")
-    axes.xaxis.set_major_locator(MaxNLocator(4))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    style.round_ticks(axes.xaxis)
+    style.round_ticks(axes.yaxis)
     style.tidy(axes)

@@ -28,7 +28,8 @@ def figure_curves(solution: Any, unknown: str, count: int = 5) -> Figure:
         draw_curve(panel, cut(solution, (space,), {domain.time: moment}, n=512), unknown)
         panel.set_title(_moment(domain.time, moment))
         panel.set_xlabel(style.symbol(space))
-    panels[0].set_ylabel(style.symbol(unknown), rotation=0, ha="right", va="center")
+        style.round_ticks(panel.xaxis, 2)
+    style.name_vertical(panels[0], unknown)
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=2)
     return figure
@@ -44,7 +45,7 @@ def figure_images(solution: Any, unknown: str, count: int = 4) -> Figure:
     rows = ["predicted", "exact", "|error|"] if known else ["predicted"]
     (left, right), (bottom, top) = domain.bounds[horizontal], domain.bounds[vertical]
     height = min(max(2.1 * (top - bottom) / (right - left), 1.2), 4.0)
-    figure = style.blank(2.1 * count + 1.5, height * len(rows) + 1.0)
+    figure = style.blank(2.1 * count + 1.5, height * len(rows) + 1.0, equal=True)
     panels = figure.subplots(len(rows), count, squeeze=False, sharex=True, sharey=True)
     predicted = [section.predicted[unknown] for section in sections]
     exact = [section.exact[unknown] for section in sections] if known else []

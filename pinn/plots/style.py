@@ -9,7 +9,9 @@ from typing import ParamSpec
 
 import matplotlib
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 INK = "#22252b"
 GREY = "#8a9099"
@@ -76,9 +78,9 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
     return drawn
 
 
-def blank(width: float, height: float) -> Figure:
-    """An empty figure of this size in inches; it belongs to no window and to no global list of figures."""
-    return Figure(figsize=(width, height), dpi=DPI, layout="constrained")
+def blank(width: float, height: float, *, equal: bool = False) -> Figure:
+    """An empty figure of this size in inches, in no window and no global list; `equal` for panels of fixed proportions."""
+    return Figure(figsize=(width, height), dpi=DPI, layout="compressed" if equal else "constrained")
 
 
 def symbol(name: str) -> str:
@@ -101,10 +103,29 @@ def plain(text: str) -> str:
 def number(value: float, digits: int = 3) -> str:
     """A number as people write it: 0.25, 3.1 x 10^-4."""
     text = f"{value:.{digits}g}"
-    if "e" not in text:
+    if "e" not in text and (value == 0 or abs(value) >= 0.01):
         return text.replace("-", "\N{MINUS SIGN}")
-    mantissa, exponent = text.split("e")
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"${mantissa}\\times10^{{{int(exponent)}}}$"
+
+
+def ticks(count: int = 4) -> MaxNLocator:
+    """At most this many intervals between round numbers, so that -1, -0.5, 0, 0.5, 1 reaches both ends."""
+    return MaxNLocator(count, steps=[1, 2, 2.5, 5, 10], min_n_ticks=3)
+
+
+def round_ticks(axis: Axis, count: int = 4) -> None:
+    """Few ticks at round numbers, written without trailing zeros: neighbouring panels stay apart."""
+    axis.set_major_locator(ticks(count))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.6g}".replace("-", "\N{MINUS SIGN}")))
+
+
+def name_vertical(axes: Axes, name: str) -> None:
+    """The name of the vertical axis: a letter stands upright, a word runs along the axis."""
+    if len(name) > 2:
+        axes.set_ylabel(symbol(name))
+    else:
+        axes.set_ylabel(symbol(name), rotation=0, ha="right", va="center")
 
 
 def tidy(axes: Axes) -> None:
@@ -116,7 +137,9 @@ def tidy(axes: Axes) -> None:
 
 def headline(figure: Figure, title: str, detail: str = "") -> None:
     """The name of the problem in bold, and beside it in grey what else there is to say."""
-    text = figure.suptitle(plain(title), x=0.01, ha="left", fontweight="bold", fontsize=14)
+    # a margin in points, not in fractions: figures of all heights get the same one
+    top = 1.0 - 6.0 / (72.0 * figure.get_figheight())
+    figure.get_layout_engine().set(h_pad=6.0 / 72.0)
+    figure.suptitle(plain(title), x=0.01, y=top, ha="left", va="top", fontweight="bold", fontsize=14)
     if detail:
-        text.set_text(plain(title) + " ")
-        figure.text(0.99, 0.995, detail, ha="right", va="top", color=GREY, fontsize=11.5).set_in_layout(False)
+        figure.text(0.99, top, detail, ha="right", va="top", color=GREY, fontsize=12).set_in_layout(False)
