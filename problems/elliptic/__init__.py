@@ -1,0 +1,1 @@
+"""Equilibria: Poisson, Helmholtz, the biharmonic plate, heat conduction with mixed boundary conditions."""

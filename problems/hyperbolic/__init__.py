@@ -1,0 +1,1 @@
+"""Waves and transport: linear problems that remember their initial data."""

@@ -1,0 +1,1 @@
+"""Nonlinear evolution equations of one unknown."""

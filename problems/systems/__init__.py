@@ -1,0 +1,1 @@
+"""Several unknowns at once: flows."""
