@@ -137,9 +137,10 @@ def tidy(axes: Axes) -> None:
 
 def headline(figure: Figure, title: str, detail: str = "") -> None:
     """The name of the problem in bold, and beside it in grey what else there is to say."""
-    # a margin in points, not in fractions: figures of all heights get the same one
-    top = 1.0 - 6.0 / (72.0 * figure.get_figheight())
-    figure.get_layout_engine().set(h_pad=6.0 / 72.0)
-    figure.suptitle(plain(title), x=0.01, y=top, ha="left", va="top", fontweight="bold", fontsize=14)
+    # room in points, not in fractions: figures of all heights and both layouts get the same
+    width, height = 72.0 * figure.get_size_inches()
+    figure.get_layout_engine().set(rect=(0.0, 0.0, 1.0, 1.0 - 26.0 / height))
+    left, right, top = 8.0 / width, 1.0 - 8.0 / width, 1.0 - 7.0 / height
+    figure.text(left, top, plain(title), ha="left", va="top", fontweight="bold", fontsize=14).set_in_layout(False)
     if detail:
-        figure.text(0.99, top, detail, ha="right", va="top", color=GREY, fontsize=12).set_in_layout(False)
+        figure.text(right, top, detail, ha="right", va="top", color=GREY, fontsize=12).set_in_layout(False)
