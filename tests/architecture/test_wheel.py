@@ -1,8 +1,11 @@
 """The wheel, built and installed into a virtual environment of its own, solves a problem outside the checkout."""
 
+import email
 import json
 import math
 import os
+import re
+import shlex
 import subprocess
 import sys
 import sysconfig
@@ -68,6 +71,15 @@ def test_wheel_holds_the_three_packages_and_nothing_else(wheel):
         assert shipped == {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
 
 
+def test_wheel_tells_one_version_and_its_licence(wheel):
+    (version,) = re.findall(r'^__version__ = "(.+)"$', (ROOT / "pinn" / "version.py").read_text(), re.MULTILINE)
+    archive = zipfile.ZipFile(wheel)
+    (name,) = (name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+    metadata = email.message_from_string(archive.read(name).decode())
+    assert (metadata["Name"], metadata["Version"]) == ("jetspace", version)
+    assert metadata["License-Expression"] == "BSD-3-Clause"
+
+
 def test_installed_packages_are_those_of_the_wheel(installed, tmp_path):
     code = "import autodiff, pinn, problems; print(autodiff.__file__, pinn.__file__, problems.__file__, sep='\\n')"
     for file in run(installed / "python", "-c", code, cwd=tmp_path).split():
@@ -98,6 +110,16 @@ def test_solve_outside_the_checkout(installed, tmp_path):
         assert (file.parent / name).stat().st_size > 0
     assert list(file.parent.glob("*.png"))
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_the_tutorial_of_the_readme_runs(installed, tmp_path):
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    new, check, solve = (shlex.split(line, comments=True) for line in re.findall(r"^pinn .*mine.*$", readme, re.MULTILINE))
+    run(installed / new[0], *new[1:], cwd=tmp_path)
+    assert (tmp_path / "mine.py").is_file()
+    run(installed / check[0], *check[1:], cwd=tmp_path)
+    run(installed / solve[0], *solve[1:], "--seconds", "3", "--quiet", cwd=tmp_path)
+    assert list((tmp_path / "results" / "mine").glob("*/summary.json"))
 
 
 def test_bad_name_is_one_message_and_exit_code_2(installed, tmp_path):
