@@ -1,0 +1,16 @@
+"""The right kind of progress for where the output goes."""
+
+from __future__ import annotations
+
+import sys
+
+from rich.console import Console
+
+from pinn.callbacks.lines import Lines
+from pinn.callbacks.panel import Panel
+
+
+def progress(console: Console | None = None) -> Panel | Lines:
+    """A live panel on a terminal, plain lines anywhere else; both are callbacks to be opened with `with`."""
+    console = Console() if console is None else console
+    return Panel(console) if console.is_terminal and not console.is_dumb_terminal else Lines(sys.stdout)
