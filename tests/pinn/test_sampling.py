@@ -1,0 +1,138 @@
+"""Clouds and draws: counts, weights, fresh points, seeds, evenness, and what is refused."""
+
+import warnings
+from dataclasses import FrozenInstanceError
+
+import numpy as np
+import pytest
+
+from pinn.errors import GeometryError
+from pinn.geometry import Box, Time
+from pinn.sampling import Cloud, latin_hypercube, sample, sobol, uniform
+
+DRAWS = pytest.mark.parametrize("draw", [uniform, latin_hypercube, sobol])
+
+
+def rng(seed=0):
+    return np.random.default_rng(seed)
+
+
+@DRAWS
+@pytest.mark.parametrize("n", [1, 2, 3, 100, 1024])
+@pytest.mark.parametrize("dim", [0, 1, 2, 6])
+def test_draws_fill_the_unit_cube_without_a_warning(draw, n, dim):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        unit = draw(n, dim, rng())
+    assert unit.shape == (n, dim) and unit.dtype == np.float64
+    assert np.all((unit >= 0) & (unit < 1))
+
+
+@DRAWS
+def test_the_seed_decides_and_the_next_call_is_fresh(draw):
+    first, second = rng(5), rng(5)
+    a, b = draw(100, 3, first), draw(100, 3, first)
+    assert np.array_equal(a, draw(100, 3, second)) and np.array_equal(b, draw(100, 3, second))
+    assert not np.isin(a, b).any()
+    assert not np.isin(a, draw(100, 3, rng(6))).any()
+
+
+@DRAWS
+def test_the_global_generator_plays_no_part(draw):
+    np.random.seed(0)
+    before = np.random.get_state()[1].copy()
+    draw(10, 2, rng())
+    assert np.array_equal(before, np.random.get_state()[1])
+
+
+def test_latin_hypercube_has_one_point_in_every_slice():
+    unit = latin_hypercube(37, 4, rng())
+    assert np.array_equal(np.sort(np.floor(unit * 37), axis=0), np.tile(np.arange(37.0)[:, None], 4))
+
+
+def test_sobol_is_balanced_in_every_half_and_quarter():
+    unit = sobol(256, 3, rng())
+    cells = np.ravel_multi_index(np.floor(unit * 4).astype(int).T, (4, 4, 4))
+    assert np.array_equal(np.bincount(cells, minlength=64), np.full(64, 4))
+
+
+def test_sobol_integrates_better_than_chance():
+    def error(draw):
+        unit = [draw(1000, 2, rng(seed)) for seed in range(20)]
+        return np.sqrt(np.mean([(np.prod(points, axis=1).mean() - 0.25) ** 2 for points in unit]))
+
+    assert error(sobol) < 0.1 * error(uniform)
+
+
+@DRAWS
+def test_clouds(draw):
+    region = (Box(x=(0, 1), y=(0, 3)) * Time(t=(0, 2))).boundary
+    cloud = sample(region, 100, draw, rng())
+    assert isinstance(cloud, Cloud) and cloud.region is region and cloud.measure == 16
+    assert cloud.points.shape == (100, 3) and cloud.normals.shape == (100, 2) and cloud.count == 100
+    assert cloud.points.flags.c_contiguous and cloud.points.dtype == np.float64
+    assert cloud.weights.sum() == pytest.approx(1) and cloud.quadrature.sum() == pytest.approx(16)
+    with pytest.raises(FrozenInstanceError):
+        cloud.count = 3
+
+
+@DRAWS
+def test_clouds_repeat_by_seed_and_renew_by_call(draw):
+    region = Box(x=(0, 1), y=(0, 1)).boundary.where(lambda x: x > 0.25)
+    generator = rng(1)
+    first, second = sample(region, 50, draw, generator), sample(region, 50, draw, generator)
+    assert np.array_equal(first.points, sample(region, 50, draw, rng(1)).points)
+    assert not (first.points == second.points).all(axis=1).any()
+
+
+def test_points_are_shared_by_measure():
+    domain = Box(x=(0, 1), y=(0, 4)) * Time(t=(0, 1))
+    assert domain.boundary.sample(100, sobol, rng()).counts == {"x=0": 40, "x=1": 40, "y=0": 10, "y=4": 10}
+    thin = Box(x=(0, 1e-6), y=(0, 1)).boundary
+    points = thin.sample(100, sobol, rng())
+    assert points.counts == {"x=0": 49, "x=1e-06": 49, "y=0": 1, "y=1": 1}
+    # A face with more than its share of points weighs no more than its measure.
+    assert points.weights[-2:].sum() == pytest.approx(1e-6 / (1 + 1e-6))
+    assert domain.boundary.sample(1, sobol, rng()).counts == {"x=0": 1, "x=1": 1, "y=0": 1, "y=4": 1}
+
+
+def test_the_boundary_of_an_interval_is_two_points():
+    cloud = sample(Box(x=(0, 2)).boundary, 100, sobol, rng())
+    assert cloud.points.tolist() == [[0.0], [2.0]] and cloud.normals.tolist() == [[-1.0], [1.0]]
+    assert cloud.weights.tolist() == [0.5, 0.5] and cloud.measure == 2 and cloud.count == 2
+    face = sample(Box(x=(0, 2)).face(x=2), 100, sobol, rng())
+    assert face.points.tolist() == [[2.0]] and face.weights.tolist() == [1.0]
+    start = sample(Time(t=(1, 2)).initial, 100, uniform, rng())
+    assert start.points.tolist() == [[1.0]] and start.normals is None
+
+
+def test_the_boundary_of_an_interval_over_time_is_two_lines():
+    cloud = sample((Box(x=(0, 2)) * Time(t=(0, 3))).boundary, 100, sobol, rng())
+    assert cloud.count == 100 and cloud.measure == 6
+    assert np.unique(cloud.points[:, 0]).tolist() == [0.0, 2.0] and len(np.unique(cloud.points[:, 1])) == 100
+
+
+@pytest.mark.parametrize("n", [0, -3, 2.0, "10", None, True, np.float64(4), [5]])
+def test_bad_counts(n):
+    with pytest.raises(GeometryError, match="number of points") as caught:
+        sample(Box(x=(0, 1)).interior, n, sobol, rng())
+    assert caught.value.code == "count" and caught.value.fix
+
+
+def test_numpy_integers_count():
+    assert sample(Box(x=(0, 1)).interior, np.int32(5), sobol, rng()).count == 5
+
+
+@pytest.mark.parametrize("generator", [0, None, np.random, np.random.RandomState(0)])
+def test_the_generator_must_be_one(generator):
+    with pytest.raises(GeometryError, match="Generator") as caught:
+        sample(Box(x=(0, 1)).interior, 5, sobol, generator)
+    assert caught.value.code == "generator"
+
+
+@pytest.mark.parametrize("draw", [lambda n, dim, rng: np.zeros((n, dim + 1)), lambda n, dim, rng: np.ones((n, dim)),
+                                  lambda n, dim, rng: np.full((n, dim), np.nan), lambda n, dim, rng: np.zeros((n, dim), int)])
+def test_draws_of_others_are_checked(draw):
+    with pytest.raises(GeometryError, match="unit cube") as caught:
+        sample(Box(x=(0, 1)).interior, 5, draw, rng())
+    assert caught.value.code == "draw"
