@@ -166,4 +166,4 @@ class LBFGS:
 
     def carry(self, oracle: Oracle, state: State) -> State:
         """`state` on another oracle (new points): loss and gradient evaluated afresh, pairs kept."""
-        return moved(oracle, state, Memory(state.memory.pairs, replace(state.memory.progress, standstill=0)))
+        return moved(oracle, state, Memory(state.memory.pairs, state.memory.progress.elsewhere()))

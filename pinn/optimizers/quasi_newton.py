@@ -10,7 +10,7 @@ import numpy as np
 import scipy.linalg
 
 from pinn.optimizers.compiled import compiled
-from pinn.optimizers.line_search import EPS, StrongWolfe
+from pinn.optimizers.line_search import EPS, StrongWolfe, first_step
 from pinn.optimizers.oracle import Oracle, State, begin, moved
 from pinn.optimizers.stopping import Progress, Stopping, nothing_lower
 
@@ -206,7 +206,8 @@ class QuasiNewton:
         while True:
             found, slope = None, float(np.dot(direction, state.gradient))
             if slope < 0.0:
-                first = 1.0 if inverse.scaled else min(1.0, 1.0 / float(np.abs(state.gradient).sum()))
+                decrease = state.memory.progress.decrease
+                first = first_step(slope, decrease) if inverse.scaled else min(1.0, 1.0 / float(np.abs(state.gradient).sum()))
                 found = self.search(oracle, state, direction, first)
                 evaluations += found.evaluations
                 if found.trial is not None:
@@ -233,7 +234,7 @@ class QuasiNewton:
         if state.stop is not None:
             return state
         direction = -product(inverse.lower, state.gradient)
-        return replace(state, memory=Memory(inverse, direction, replace(state.memory.progress, standstill=0)))
+        return replace(state, memory=Memory(inverse, direction, state.memory.progress.elsewhere()))
 
 
 def BFGS(

@@ -11,10 +11,15 @@ from pinn.errors import RecipeError
 
 @dataclass(frozen=True)
 class Progress:
-    """What a judgement needs of the past: the largest gradient entry at the start, and the steps in a row that stood still."""
+    """The past of a descent: the largest gradient entry at its start, the steps in a row that stood still, last decrease."""
 
     first_gradient: float
     standstill: int = 0
+    decrease: float = 0.0
+
+    def elsewhere(self) -> Progress:
+        """The past as far as it still counts after a move to other points."""
+        return Progress(self.first_gradient)
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,7 @@ class Stopping:
         """The past after a step from loss `before` to `loss` with `gradient` `(size,)`, and the reason to stop, if any."""
         share = (before - loss) / max(abs(before), abs(loss)) if before != loss else 0.0
         standstill = past.standstill + 1 if share <= self.loss else 0
-        now = Progress(past.first_gradient, standstill)
+        now = Progress(past.first_gradient, standstill, before - loss)
         reason = self.flat(past, gradient)
         if reason is None and standstill >= self.patience:
             reason = f"relative decrease of the loss below {self.loss:.2g} in {standstill} steps in a row, at loss {loss:.6g}"
