@@ -1,0 +1,260 @@
+"""Array: a node that behaves like a numpy array.  Operators and numpy functions on it build the graph (NEP 13 and NEP 18)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from .errors import NoRuleError, ShapeError, TraceError
+from .graph import CONSTANT, DATUM, SYMBOL, Node, constant, datum, walk
+from .interpret import number
+from .primitive import FUNCTIONS, TABLE, UFUNCS
+
+
+class Array:
+    """A traced value: no number in sight, or one that is computed when asked for.
+
+    `space` gives meaning to subscripts such as `u.x` (see pinn); outside an equation it is None.
+    """
+
+    __slots__ = ("node", "space")
+    __array_priority__ = 1000.0
+    __hash__ = object.__hash__
+
+    def __init__(self, node: Node, space: Any = None):
+        self.node, self.space = node, space
+
+    # -- what it is
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.node.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self.node.dtype
+
+    @property
+    def ndim(self) -> int:
+        return len(self.node.shape)
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.node.shape))
+
+    @property
+    def T(self) -> Array:
+        return np.transpose(self)
+
+    def __len__(self) -> int:
+        if not self.node.shape:
+            raise TypeError("len() of a scalar")
+        return self.node.shape[0]
+
+    def __iter__(self):
+        return (self[i] for i in range(len(self)))
+
+    def __repr__(self) -> str:
+        return f"Array(shape={self.shape}, dtype={self.dtype.name})"
+
+    def __getattr__(self, name: str) -> Any:
+        # only reached when ordinary look-up fails: `u.x`, `u.xx` in an equation
+        if name.startswith("__") or self.space is None:
+            raise AttributeError(f"an Array has no attribute {name!r}")
+        return self.space.subscript(self, name)
+
+    # -- numbers
+    def numpy(self) -> np.ndarray:
+        """The numbers, as a plain ndarray."""
+        return np.array(number(self.node))
+
+    def item(self) -> float:
+        return self._leave("item()").item()
+
+    def _leave(self, how: str) -> np.ndarray:
+        for leaf in walk([self.node]):
+            if leaf.op is SYMBOL or (leaf.op is DATUM and leaf.attr.value is not None and isinstance(leaf.attr, Argument)):
+                raise TraceError(
+                    f"{how} would cut the derivative: this value depends on {leaf_name(leaf)}, which is being traced",
+                    why="a plain number carries no derivative, and numpy cannot be told otherwise",
+                    fix="keep it an array: np.stack([...]) instead of np.array([...]) or assignment into a plain ndarray",
+                )
+        return number(self.node)
+
+    def __float__(self) -> float:
+        return float(self._leave("float()"))
+
+    def __int__(self) -> int:
+        return int(self._leave("int()"))
+
+    def __index__(self) -> int:
+        return self._leave("an index").__index__()
+
+    def __bool__(self) -> bool:
+        if self.size != 1:
+            raise ShapeError(f"the truth of an array of shape {self.shape} is ambiguous", fix="use np.where, .any() or .all()")
+        for leaf in walk([self.node]):
+            if leaf.op is SYMBOL:
+                raise TraceError(
+                    f"an `if` or `and` depends on {leaf_name(leaf)}, which has no number while the program is traced",
+                    fix="use np.where(condition, a, b), or & and | between conditions",
+                )
+        return bool(number(self.node))
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        value = self._leave("np.asarray, np.array or storing into a plain ndarray")
+        return np.array(value, dtype=dtype)
+
+    # -- numpy's protocols
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        kwargs = {k: v for k, v in kwargs.items() if not (k == "where" and v is True)}
+        if method == "__call__" and not kwargs and ufunc in UFUNCS:
+            return UFUNCS[ufunc](*inputs)
+        if method == "reduce" and ufunc is np.add and set(kwargs) <= {"axis", "keepdims"}:
+            return np.sum(inputs[0], axis=kwargs.get("axis", 0), keepdims=kwargs.get("keepdims", False))
+        raise no_rule(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"), kwargs)
+
+    def __array_function__(self, function: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
+        if function not in FUNCTIONS:
+            module = getattr(function, "__module__", "numpy") or "numpy"
+            raise no_rule(f"{module.replace('numpy', 'np', 1)}.{function.__name__}", {})
+        return FUNCTIONS[function](*args, **kwargs)
+
+    # -- methods numpy arrays have
+    def sum(self, axis: Any = None, keepdims: bool = False) -> Array:
+        return np.sum(self, axis=axis, keepdims=keepdims)
+
+    def mean(self, axis: Any = None, keepdims: bool = False) -> Array:
+        return np.mean(self, axis=axis, keepdims=keepdims)
+
+    def reshape(self, *shape: Any) -> Array:
+        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+
+    def ravel(self) -> Array:
+        return np.reshape(self, -1)
+
+    def transpose(self, *axes: Any) -> Array:
+        return np.transpose(self, (axes[0] if len(axes) == 1 and axes[0] is not None else axes) or None)
+
+    def dot(self, other: Any) -> Array:
+        return np.dot(self, other)
+
+    def astype(self, dtype: Any) -> Array:
+        return FUNCTIONS[np.astype](self, dtype)
+
+    def clip(self, low: Any = None, high: Any = None) -> Array:
+        return np.clip(self, low, high)
+
+    def __getitem__(self, key: Any) -> Array:
+        return getitem(self, key)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TraceError(
+            "a traced array cannot be assigned into",
+            fix="build it in one piece with np.stack, np.concatenate or np.where",
+        )
+
+    def __add__(self, other): return UFUNCS[np.add](self, other)  # noqa: E704
+    def __radd__(self, other): return UFUNCS[np.add](other, self)  # noqa: E704
+    def __sub__(self, other): return UFUNCS[np.subtract](self, other)  # noqa: E704
+    def __rsub__(self, other): return UFUNCS[np.subtract](other, self)  # noqa: E704
+    def __mul__(self, other): return UFUNCS[np.multiply](self, other)  # noqa: E704
+    def __rmul__(self, other): return UFUNCS[np.multiply](other, self)  # noqa: E704
+    def __truediv__(self, other): return UFUNCS[np.divide](self, other)  # noqa: E704
+    def __rtruediv__(self, other): return UFUNCS[np.divide](other, self)  # noqa: E704
+    def __floordiv__(self, other): return np.floor(UFUNCS[np.divide](self, other))  # noqa: E704
+    def __rfloordiv__(self, other): return np.floor(UFUNCS[np.divide](other, self))  # noqa: E704
+    def __mod__(self, other): return UFUNCS[np.remainder](self, other)  # noqa: E704
+    def __rmod__(self, other): return UFUNCS[np.remainder](other, self)  # noqa: E704
+    def __pow__(self, other): return UFUNCS[np.power](self, other)  # noqa: E704
+    def __rpow__(self, other): return UFUNCS[np.power](other, self)  # noqa: E704
+    def __matmul__(self, other): return UFUNCS[np.matmul](self, other)  # noqa: E704
+    def __rmatmul__(self, other): return UFUNCS[np.matmul](other, self)  # noqa: E704
+    def __neg__(self): return UFUNCS[np.negative](self)  # noqa: E704
+    def __pos__(self): return self  # noqa: E704
+    def __abs__(self): return UFUNCS[np.absolute](self)  # noqa: E704
+    def __lt__(self, other): return UFUNCS[np.less](self, other)  # noqa: E704
+    def __le__(self, other): return UFUNCS[np.less_equal](self, other)  # noqa: E704
+    def __gt__(self, other): return UFUNCS[np.greater](self, other)  # noqa: E704
+    def __ge__(self, other): return UFUNCS[np.greater_equal](self, other)  # noqa: E704
+    def __eq__(self, other): return UFUNCS[np.equal](self, other)  # noqa: E704
+    def __ne__(self, other): return UFUNCS[np.not_equal](self, other)  # noqa: E704
+    def __and__(self, other): return UFUNCS[np.logical_and](self, other)  # noqa: E704
+    def __rand__(self, other): return UFUNCS[np.logical_and](other, self)  # noqa: E704
+    def __or__(self, other): return UFUNCS[np.logical_or](self, other)  # noqa: E704
+    def __ror__(self, other): return UFUNCS[np.logical_or](other, self)  # noqa: E704
+    def __invert__(self): return UFUNCS[np.logical_not](self)  # noqa: E704
+
+
+class Argument:
+    """The datum of an argument that is being differentiated: it has a number, and leaving the graph would lose a derivative."""
+
+    __slots__ = ("value", "name")
+
+    def __init__(self, value: np.ndarray, name: str):
+        self.value, self.name = value, name
+
+
+def argument(value: np.ndarray, name: str) -> Node:
+    """A leaf of its own for a number that is being differentiated with respect to."""
+    node = datum(value)
+    node.attr = Argument(value, name)
+    return node
+
+
+def leaf_name(leaf: Node) -> str:
+    """What a leaf is called in a message."""
+    return f"the argument {leaf.attr.name!r}" if isinstance(leaf.attr, Argument) else f"{leaf.attr[0]!r}"
+
+
+def no_rule(name: str, options: dict) -> NoRuleError:
+    extra = f" with {', '.join(options)}=" if options else ""
+    return NoRuleError(
+        f"{name}{extra} has no derivative rule here",
+        why="only numpy functions in the table of primitives can be traced",
+        fix=f"write it with other numpy functions, or apply {name} to plain numbers before tracing",
+    )
+
+
+def lift(x: Any) -> Node:
+    """The node of anything a user may write in an expression: an Array, a number, an ndarray, a nested list of numbers."""
+    if isinstance(x, Array):
+        return x.node
+    if isinstance(x, Node):
+        return x
+    if isinstance(x, (bool, int, float)):
+        return constant(x)
+    if isinstance(x, np.generic):
+        if x.dtype == np.float64 or x.dtype.kind in "bi":
+            return constant(x.item())
+        return datum(np.asarray(x))
+    if isinstance(x, (list, tuple)) and any(isinstance(e, Array) for e in x):
+        return TABLE["stack"].make(tuple(lift(e) for e in x), 0)
+    value = np.asarray(x)
+    if value.dtype.kind not in "fiub":
+        raise TraceError(f"a value of type {type(x).__name__} cannot take part in a traced program",
+                         why=f"its dtype is {value.dtype}, and only real numbers have derivatives here")  # fmt: skip
+    if value.shape == () and value.dtype in (np.float64, np.int64, np.bool_):
+        return constant(value.item())
+    return datum(value)
+
+
+def space_of(*xs: Any) -> Any:
+    """The space of the first argument that has one."""
+    for x in xs:
+        if isinstance(x, Array) and x.space is not None:
+            return x.space
+    return None
+
+
+def call(primitive: Any, *xs: Any, attr: Any = None) -> Array:
+    """A primitive applied to whatever the user wrote."""
+    return Array(primitive.make(tuple(lift(x) for x in xs), attr), space_of(*xs))
+
+
+def getitem(x: Array, key: Any) -> Array:
+    return FUNCTIONS["getitem"](x, key)  # type: ignore[index]
+
+
+__all__ = ["CONSTANT", "Array", "Argument", "argument", "call", "getitem", "leaf_name", "lift", "space_of"]

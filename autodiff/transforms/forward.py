@@ -1,0 +1,87 @@
+"""Forward mode: the tangent of every node from the tangents of its arguments, t_y = sum_i p_i t_i."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from ..array import Array, lift
+from ..errors import NoRuleError
+from ..graph import Node, constant, walk
+from ..primitive import TABLE, broadcast, is_zero
+
+ZERO = constant(0.0)
+
+
+def partials(node: Node) -> list[Node | None]:
+    """The first derivatives of an elementwise node, one per argument; None where there is none."""
+    if node.op.derivative is None:
+        return [None] * len(node.args)
+    answer = node.op.derivative(Array(node), *[Array(a) for a in node.args])
+    return [None if p is None else lift(p) for p in answer]
+
+
+def add(a: Node | None, b: Node | None) -> Node | None:
+    """a + b where None is zero."""
+    return b if a is None else a if b is None else TABLE["add"].make((a, b))
+
+
+def multiply(a: Node, b: Node) -> Node:
+    return TABLE["multiply"].make((a, b))
+
+
+def filled(tangent: Node | None, node: Node) -> Node:
+    """A tangent as a node of the right shape, zeros for None."""
+    return broadcast(ZERO if tangent is None else tangent, node.shape)
+
+
+class Forward:
+    """Tangents in one direction, shared by everything that asks: `of(node)` is a node, or None for zero."""
+
+    def __init__(self, seed: Mapping[Node, Node] | Callable[[Node], Node | None]):
+        self.seed = seed.get if isinstance(seed, Mapping) else seed
+        self.known: dict[int, Node | None] = {}
+        self._held: list[Node] = []  # keeps nodes alive while their serials are keys
+
+    def of(self, node: Node) -> Node | None:
+        known = self.known
+        if node.serial not in known:
+            for n in walk([node], stop=lambda n: n.serial in known):
+                if n.serial not in known:
+                    t = self._rule(n)
+                    known[n.serial] = None if t is None or is_zero(t) else broadcast(t, n.shape)
+                    self._held.append(n)
+        return known[node.serial]
+
+    def _rule(self, node: Node) -> Node | None:
+        seeded = self.seed(node)
+        if seeded is not None:
+            return seeded
+        tangents = [self.known[a.serial] for a in node.args]
+        if all(t is None for t in tangents):
+            return None
+        sort = node.op.sort
+        if sort == "elementwise":
+            total = None
+            for p, t in zip(partials(node), tangents, strict=True):
+                if p is not None and t is not None and not is_zero(p):
+                    total = add(total, multiply(p, t))
+            return total
+        if sort == "multilinear":
+            (a, b), (ta, tb) = node.args, tangents
+            left = None if ta is None else node.op.make((ta, b), node.attr)
+            right = None if tb is None else node.op.make((a, tb), node.attr)
+            return add(left, right)
+        if sort in ("linear", "reduction"):
+            return node.op.make(tuple(filled(t, a) for t, a in zip(tangents, node.args, strict=True)), node.attr)
+        if sort == "select":
+            (c, a, b), (_, ta, tb) = node.args, tangents
+            return node.op.make((c, filled(ta, a), filled(tb, b)))
+        if sort == "opaque" and node.op.forward is not None:
+            return node.op.forward(node, tangents)
+        raise NoRuleError(f"{node.op.name} has no forward derivative")
+
+
+def forward(outputs: Iterable[Node], seed: Mapping[Node, Node] | Callable[[Node], Node | None]) -> list[Node | None]:
+    """Tangents of `outputs` when the leaves move by `seed`; None is zero."""
+    mode = Forward(seed)
+    return [mode.of(o) for o in outputs]

@@ -1,0 +1,75 @@
+"""Reverse mode: cotangents flow from the outputs to the sources.
+
+Blind to lanes: the cotangent of a SHARED weight under a POINT output is a POINT value, one row of the Jacobian; `sum_points` of
+it is the gradient.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..errors import NoRuleError
+from ..graph import Node, constant, depends, walk
+from ..primitive import TABLE, is_zero, sum_to
+from .forward import add, multiply, partials
+
+ZERO = constant(0.0)
+
+
+def reverse(outputs: Sequence[Node], seeds: Sequence[Node | None], sources: Iterable[Node]) -> list[Node | None]:
+    """Cotangents of `sources` for the cotangents `seeds` of `outputs`; None where no path leads from source to output."""
+    sources = list(sources)
+    live = depends(outputs, sources)
+    order = [n for n in walk(outputs) if n.serial in live]
+    # with a selection somewhere, a cotangent can be exactly zero in a branch whose derivative is not finite: zero must win
+    masked = any(n.op.sort == "select" for n in order)
+    wanted = {s.serial for s in sources}
+    cotangent: dict[int, Node] = {}
+
+    def give(node: Node, ct: Node | None) -> None:
+        if ct is None or node.serial not in live or is_zero(ct):
+            return
+        ct = sum_to(ct, node.shape) if len(ct.shape) > len(node.shape) or ct.shape != node.shape and ct.shape != () else ct
+        cotangent[node.serial] = add(cotangent.get(node.serial), ct)  # type: ignore[assignment]
+
+    for output, seed in zip(outputs, seeds, strict=True):
+        give(output, seed)
+    for node in reversed(order):
+        ct = cotangent.get(node.serial)
+        if ct is None:
+            continue
+        if node.serial not in wanted:
+            del cotangent[node.serial]
+        if node.args:
+            for a, g in zip(node.args, _pull(node, ct, live, masked), strict=True):
+                give(a, g)
+    return [cotangent.get(s.serial) for s in sources]
+
+
+def _pull(node: Node, ct: Node, live: set[int], masked: bool) -> list[Node | None]:
+    sort, wants = node.op.sort, [a.serial in live for a in node.args]
+    if ct.shape != node.shape:
+        ct = TABLE["broadcast"].make((ct,), node.shape)
+    if sort == "elementwise":
+        times = (lambda p, g: TABLE["gated"].make((g, p))) if masked else multiply
+        return [
+            sum_to(times(p, ct), a.shape) if want and p is not None and not is_zero(p) else None
+            for p, want, a in zip(partials(node), wants, node.args, strict=True)
+        ]
+    if sort == "multilinear":
+        a, b = node.args
+        left = node.op.transposes[0](ct, b, node) if wants[0] else None
+        right = node.op.transposes[1](ct, a, node) if wants[1] else None
+        return [left, right]
+    if sort == "linear":
+        return [node.op.transpose(ct, i, node) if want else None for i, want in enumerate(wants)]
+    if sort == "select":
+        c, a, b = node.args
+        pick = node.op.make
+        return [None, sum_to(pick((c, ct, ZERO)), a.shape) if wants[1] else None,
+                sum_to(pick((c, ZERO, ct)), b.shape) if wants[2] else None]  # fmt: skip
+    if sort == "reduction":
+        return [ct]
+    if sort == "opaque" and node.op.reverse is not None:
+        return list(node.op.reverse(node, ct))
+    raise NoRuleError(f"{node.op.name} has no reverse derivative")

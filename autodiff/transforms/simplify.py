@@ -1,0 +1,30 @@
+"""Rewriting a program for the kernel: primitives that are dear there are replaced by what they are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from ..array import Array, lift
+from ..graph import Node, walk
+from ..primitive import broadcast
+
+
+def lower(outputs: Iterable[Node]) -> list[Node]:
+    """The same values, with every elementwise primitive that has a `lowered` form written out (sech^2 as 1 - tanh^2)."""
+    outputs = list(outputs)
+    new: dict[int, Node] = {}
+    for node in walk(outputs):
+        args = tuple(new[a.serial] for a in node.args)
+        lowered = getattr(node.op, "lowered", None)
+        if lowered is not None:
+            y = broadcast(lift(lowered(*[Array(a) for a in args])), node.shape)
+            new[node.serial] = lower([y])[0]
+        else:
+            same = all(a is b for a, b in zip(args, node.args, strict=True))
+            new[node.serial] = node if same else node.op.make(args, node.attr)
+    return [new[o.serial] for o in outputs]
+
+
+def rebuild(op, args: tuple[Node, ...], attr) -> Node:
+    """Makes a node anew, simplified, as `substitute` needs it."""
+    return op.make(args, attr)

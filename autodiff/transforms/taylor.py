@@ -1,0 +1,146 @@
+"""Taylor mode: normalised coefficients y_k = (d/dt)^k y / k! along a path of the inputs, and the collapsed Laplacian.
+
+From y' = p(y, a) a' follows  y_k = 1/k sum_{j=1..k} j a_j p_{k-j}.  The partial p is an ordinary graph that may mention y; its
+coefficients are pulled by (node, order), the order strictly falls, and interning closes the recurrence: sin meets cos meets -sin.
+(Griewank & Walther, Evaluating Derivatives, 2nd ed., section 13.2.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..errors import NoRuleError
+from ..graph import Node, constant, walk
+from ..primitive import TABLE, is_zero
+from .forward import Forward, add, filled, multiply, partials
+
+
+class Taylor:
+    """Coefficients along one path: `coefficient(node, k)` is a node, or None for zero."""
+
+    def __init__(self, series: Mapping[Node, Sequence[Node | None]]):
+        self.series = {n.serial: list(cs) for n, cs in series.items()}
+        self._leaves = list(series)
+        self.known: dict[tuple[int, int], Node | None] = {}
+        self._partials: dict[int, list[Node | None]] = {}
+        self._moves: dict[int, bool] = {}
+        self._held: list[Node] = []
+
+    def moves(self, node: Node) -> bool:
+        """Whether the node depends on the path at all."""
+        if node.serial not in self._moves:
+            for n in walk([node], stop=lambda n: n.serial in self._moves):
+                if n.serial not in self._moves:
+                    self._moves[n.serial] = n.serial in self.series or any(self._moves[a.serial] for a in n.args)
+                    self._held.append(n)
+        return self._moves[node.serial]
+
+    def coefficient(self, node: Node, k: int) -> Node | None:
+        if k == 0:
+            return node
+        if not self.moves(node):
+            return None
+        if (node.serial, k) not in self.known:
+            # arguments first and low orders first, so that long programs do not recurse deeply
+            for n in walk([node], stop=lambda n: (n.serial, k) in self.known or not self.moves(n)):
+                for order in range(1, k + 1):
+                    if self.moves(n) and (n.serial, order) not in self.known:
+                        y = self._rule(n, order)
+                        self.known[n.serial, order] = None if y is None or is_zero(y) else y
+        return self.known[node.serial, k]
+
+    def _rule(self, node: Node, k: int) -> Node | None:
+        if node.serial in self.series:
+            cs = self.series[node.serial]
+            return cs[k - 1] if k <= len(cs) else None
+        sort = node.op.sort
+        if sort == "elementwise":
+            if node.serial not in self._partials:
+                self._partials[node.serial] = partials(node)
+            total = None
+            for a, p in zip(node.args, self._partials[node.serial], strict=True):
+                if p is None or is_zero(p):
+                    continue
+                for j in range(1, k + 1):
+                    aj = self.coefficient(a, j)
+                    pj = None if aj is None else self.coefficient(p, k - j)
+                    if aj is not None and pj is not None:
+                        total = add(total, multiply(constant(j / k), multiply(aj, pj)))
+            return None if total is None else filled(total, node)
+        if sort == "multilinear":
+            total = None
+            for j in range(k + 1):
+                aj, bj = self.coefficient(node.args[0], j), self.coefficient(node.args[1], k - j)
+                if aj is not None and bj is not None:
+                    total = add(total, node.op.make((aj, bj), node.attr))
+            return total
+        parts = [self.coefficient(a, k) for a in node.args]
+        if all(p is None for p in parts):
+            return None
+        if sort in ("linear", "reduction"):
+            return node.op.make(tuple(filled(p, a) for p, a in zip(parts, node.args, strict=True)), node.attr)
+        if sort == "select":
+            c, a, b = node.args
+            return node.op.make((c, filled(parts[1], a), filled(parts[2], b)))
+        raise NoRuleError(f"{node.op.name} has no Taylor rule", fix="nest ad.jvp instead")
+
+
+def taylor(outputs: Iterable[Node], series: Mapping[Node, Sequence[Node | None]], order: int) -> list[list[Node | None]]:
+    """Normalised coefficients 1..order of every output."""
+    mode = Taylor(series)
+    return [[mode.coefficient(o, k) for k in range(1, order + 1)] for o in outputs]
+
+
+class Laplacian:
+    """sum_i d^2/dx_i^2 carried as one summed channel beside the gradient: d + 2 channels instead of 2 d + 1.
+
+    L_y = sum_a p_a L_a + sum_i sum_a (D_i p_a) (D_i a)   (forward Laplacian, Li et al. 2023, arXiv:2307.08214, eq. 5).
+    """
+
+    def __init__(self, directions: Sequence[Forward]):
+        self.directions = list(directions)
+        self.known: dict[int, Node | None] = {}
+        self._held: list[Node] = []
+
+    def of(self, node: Node) -> Node | None:
+        known = self.known
+        for n in walk([node], stop=lambda n: n.serial in known):
+            if n.serial not in known:
+                y = self._rule(n)
+                known[n.serial] = None if y is None or is_zero(y) else filled(y, n)
+                self._held.append(n)
+        return known[node.serial]
+
+    def _rule(self, node: Node) -> Node | None:
+        if not node.args or all(d.of(node) is None for d in self.directions):
+            return None
+        parts, sort, total = [self.known[a.serial] for a in node.args], node.op.sort, None
+        if sort == "elementwise":
+            for a, p, second in zip(node.args, partials(node), parts, strict=True):
+                if p is None or is_zero(p):
+                    continue
+                if second is not None:
+                    total = add(total, multiply(p, second))
+                for d in self.directions:
+                    dp, da = d.of(p), d.of(a)
+                    if dp is not None and da is not None:
+                        total = add(total, multiply(dp, da))
+            return total
+        if sort == "multilinear":
+            (a, b), (la, lb) = node.args, parts
+            for x, y in ((la, b), (a, lb)):
+                if x is not None and y is not None:
+                    total = add(total, node.op.make((x, y), node.attr))
+            for d in self.directions:
+                da, db = d.of(a), d.of(b)
+                if da is not None and db is not None:
+                    total = add(total, multiply(constant(2.0), node.op.make((da, db), node.attr)))
+            return total
+        if all(p is None for p in parts):
+            return None
+        if sort in ("linear", "reduction"):
+            return node.op.make(tuple(filled(p, a) for p, a in zip(parts, node.args, strict=True)), node.attr)
+        if sort == "select":
+            c, a, b = node.args
+            return TABLE[node.op.name].make((c, filled(parts[1], a), filled(parts[2], b)))
+        raise NoRuleError(f"{node.op.name} has no Laplacian rule", fix="sum the second derivatives instead")
