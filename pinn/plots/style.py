@@ -73,6 +73,8 @@ def styled(draw: Callable[_P, Figure]) -> Callable[_P, Figure]:
             figure = draw(*args, **kwargs)
             # ticks and the layout are made at the first drawing, which may come later and under other settings
             figure.draw_without_rendering()
+            # the layout is half the cost of a drawing, and it is settled
+            figure.set_layout_engine("none")
         return figure
 
     return drawn

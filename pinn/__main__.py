@@ -1,0 +1,7 @@
+"""`python -m pinn` is the command line."""
+
+import sys
+
+from pinn.cli import main
+
+sys.exit(main())
