@@ -36,7 +36,7 @@ FLOORS = {
         __main__
         cli
         __init__
-        run
+        run template
         solver plots callbacks
         solution
         weighting

@@ -5,8 +5,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 
 
@@ -29,13 +27,11 @@ def test_ruff_reads_our_rules(tmp_path):
     assert set(re.findall(r"careless\.py:\d+:\d+: (\w+)", output)) >= {"F401", "I001", "UP045"}
 
 
-@pytest.mark.slow
 def test_types_hold_together():
     code, output = run_tool("mypy", "--no-color-output", "--no-error-summary")
     assert code == 0, output
 
 
-@pytest.mark.slow
 def test_mypy_reads_our_rules(tmp_path):
     (tmp_path / "careless.py").write_text("def double(x):\n    y: int = 'two'\n    return y\n")
     options = ("--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(tmp_path))
