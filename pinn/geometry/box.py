@@ -83,7 +83,7 @@ class Box:
 
     def face(self, **side: Any) -> Region:
         """The face where one coordinate is at its side, `face(x=0)`.  Raises `GeometryError` (code `face`)."""
-        axis = find_axis(side, self.coordinates)
+        axis = find_axis(side, self.coordinates, self.boundary.faces)
         piece = self._piece(find_side(axis, side[axis], self.bounds[axis], axis in self.periodic))
         return Region(piece.name, self.coordinates, (piece,))
 

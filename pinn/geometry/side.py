@@ -13,19 +13,20 @@ from pinn.geometry.bounds import Bounds, number
 from pinn.geometry.piece import Side
 
 
-def find_axis(request: Mapping[str, Any], axes: tuple[str, ...]) -> str:
-    """The one axis a face was asked for.  Raises `GeometryError` (code `face`)."""
+def find_axis(request: Mapping[str, Any], axes: tuple[str, ...], sides: tuple[Side, ...]) -> str:
+    """The one of the `axes` whose face was asked for; `sides` are those that exist.  Raises `GeometryError` (code `face`)."""
+    first = f"domain.face({sides[0].axis}={number(sides[0].value)})" if sides else "domain.boundary"
     asked = ", ".join(f"{name}={reprlib.repr(value)}" for name, value in request.items())
     if len(request) != 1:
         what = "names no side" if not request else "names several sides"
         joined = " | ".join(f"domain.face({name}={reprlib.repr(value)})" for name, value in request.items())
         raise GeometryError(f"face({asked}) {what}", why="a face is the set of points where one coordinate is at its side",
-                            fix=joined or f"domain.face({axes[0]}=...)", code="face")
+                            fix=joined or first, code="face")
     axis = next(iter(request))
     if axis not in axes:
+        there = ", ".join(f"{side.axis} = {number(side.value)}" for side in sides)
         raise GeometryError(f"there is no face {asked}: {axis!r} is no axis", where=f"face({asked})",
-                            why=f"the axes with sides are {', '.join(axes) or 'none'}",
-                            fix=f"domain.face({axes[0]}=...)" if axes else "domain.boundary", code="face")
+                            why=f"the axes are {', '.join(axes)}, the faces {there or 'none'}", fix=first, code="face")
     return axis
 
 

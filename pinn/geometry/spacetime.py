@@ -82,7 +82,8 @@ class SpaceTime:
 
         Raises `GeometryError` (code `face`).
         """
-        axis = find_axis(side, self.coordinates)
+        sides = self.boundary.faces + self.initial.faces + self.final.faces
+        axis = find_axis(side, self.coordinates, sides)
         if axis == self.time:
             moment = self.clock.face(**side)
             return self._extend(moment.name, self.space.interior, moment)

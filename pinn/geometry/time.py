@@ -84,7 +84,7 @@ class Time:
 
     def face(self, **side: Any) -> Region:
         """The first or last moment, `face(t=0)`.  Raises `GeometryError` (code `face`)."""
-        axis = find_axis(side, self.coordinates)
+        axis = find_axis(side, self.coordinates, self.initial.faces + self.final.faces)
         return self._moment(find_side(axis, side[axis], self.interval, periodic=False))
 
     def contains(self, points: np.ndarray) -> np.ndarray:
