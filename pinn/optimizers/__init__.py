@@ -2,6 +2,7 @@
 
 from pinn.optimizers.adam import Adam
 from pinn.optimizers.lbfgs import LBFGS
+from pinn.optimizers.levenberg_marquardt import LevenbergMarquardt
 from pinn.optimizers.oracle import Optimizer, Oracle, State
 from pinn.optimizers.quasi_newton import BFGS, SSBFGS, QuasiNewton, SSBroyden
 from pinn.optimizers.schedules import Constant, Cosine, ExponentialDecay, Piecewise, Schedule, Warmup
@@ -14,6 +15,7 @@ __all__ = [
     "Constant",
     "Cosine",
     "ExponentialDecay",
+    "LevenbergMarquardt",
     "Optimizer",
     "Oracle",
     "Piecewise",
