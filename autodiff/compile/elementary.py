@@ -1,15 +1,15 @@
 """Elementary functions that loops can vectorise: branch-free, in float64 and float32, within about 2 ulp.
 
-Calls into the C library keep a loop scalar.  Each function here is a numba intrinsic that writes its formula into the calling loop as
-plain arithmetic, for the type of its argument.  Its operations carry the flag `contract` alone whatever `fastmath` the caller has:
-rounding by adding a large number is undone by `reassoc`.
+Calls into the C library keep a loop scalar.  Each function here is a numba intrinsic that writes its formula into the calling
+loop as plain arithmetic, for the type of its argument.  Its operations carry the flag `contract` alone whatever `fastmath` the
+caller has: rounding by adding a large number is undone by `reassoc`.
 
 The methods are classical (W. J. Cody, W. Waite, *Software manual for the elementary functions*, 1980; J.-M. Muller, *Elementary
-functions*, 3rd ed. 2016): reduce the argument by multiples of ln 2 or pi kept in several parts, sum a short series, and put the power
-of two or the sign back through the bits.
+functions*, 3rd ed. 2016): reduce the argument by multiples of ln 2 or pi kept in several parts, sum a short series, and put the
+power of two or the sign back through the bits.
 
     VECTOR["tanh"]                 the intrinsic, for use in generated code
-    LARGE["sin", "f64"]            beyond this |x|, sin and cos need the scalar functions of `math`: a kernel must look, and repeat
+    LARGE["sin", "f64"]            beyond this |x| sin and cos are wrong: a kernel looks, and repeats with `math.sin`
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
-from math import factorial, floor, frexp, inf, ldexp, nan, pi, sqrt
+from math import factorial, floor, frexp, inf, ldexp, nan
 
 from llvmlite import ir
-from numba.core import cgutils, types
+from numba.core import types
 from numba.extending import intrinsic
 
 from autodiff.compile.target import FMA, wide_vectors
@@ -32,13 +32,13 @@ LN2 = Fraction("0.69314718055994530941723212145817656807550013436025525412068000
 
 
 def parts(number: Fraction, bits: int, count: int) -> list[float]:
-    """`count` numbers of `bits` bits each, falling in size, that sum to `number` as well as they can."""
+    """`count` numbers that sum to `number`, all but the last of `bits` bits."""
     result = []
-    for _ in range(count):
+    for _ in range(count - 1):
         exponent = bits - frexp(float(number))[1]
         result.append(ldexp(floor(number * Fraction(2) ** exponent), -exponent))
         number -= Fraction(result[-1])
-    return result
+    return [*result, float(number)]
 
 
 @dataclass(frozen=True)
@@ -60,16 +60,23 @@ class Format:
         return ir.IntType(self.bits)
 
     @property
+    def root_half(self) -> int:
+        """The bits of the square root of 1/2."""
+        return 0x3FE6A09E667F3BCD if self.bits == 64 else 0x3F3504F3
+
+    @property
     def magic(self) -> float:
         """Adding it leaves no bits for fractions: 1.5 rather than 1 so that negative numbers round in the same binade."""
         return 1.5 * 2.0**self.mantissa
 
 
 # With a fused multiply-add every k*pi[i] is exact and pi needs no spare bits: the limit is then the rounding of x/pi itself.
+_DOUBLE_PI = (parts(PI, 53, 3), 1e15) if FMA else (parts(PI, 32, 3), 3e6)
+_SINGLE_PI = (parts(PI, 24, 3), 4e6) if FMA else (parts(PI, 7, 4), 2e5)
 FORMATS = {
-    ir.DoubleType(): Format(64, 52, 1023, parts(LN2, 33, 2), *((parts(PI, 53, 3), 1e15) if FMA else (parts(PI, 33, 3), 3e6)), 13, 10, 11),
-    ir.FloatType(): Format(32, 23, 127, parts(LN2, 12, 2), *((parts(PI, 24, 3), 4e6) if FMA else (parts(PI, 8, 4), 2e5)), 8, 6, 5),
-}  # fmt: skip
+    ir.DoubleType(): Format(64, 52, 1023, parts(LN2, 33, 2), *_DOUBLE_PI, exp_terms=13, sin_terms=10, log_terms=11),
+    ir.FloatType(): Format(32, 23, 127, parts(LN2, 12, 2), *_SINGLE_PI, exp_terms=8, sin_terms=6, log_terms=5),
+}
 LARGE = {(name, f"f{f.bits}"): f.large for name in ("sin", "cos") for f in FORMATS.values()}
 
 
@@ -156,14 +163,14 @@ def exp(x: Value) -> Value:
     """In two powers of two, so that neither overflows nor leaves the normal numbers before the result does."""
     bias = x.format.bias
     k, p = exponential(x.clamp(*((-746.0, 710.0) if bias == 1023 else (-104.0, 89.0))))
-    first = k.clamp(1.0 - bias, float(bias))
+    first = k.clamp(2.0 - bias, float(bias))
     scale = first.power_of_two()
     return p.fma(scale, scale) * (k - first).power_of_two()
 
 
 def expm1(x: Value) -> Value:
     k, p = exponential(x.clamp(*((-40.0, 710.0) if x.format.bias == 1023 else (-20.0, 89.0))))
-    first = k.clamp(-64.0, float(x.format.bias))
+    first = k.choose(">", float(x.format.bias), float(x.format.bias), k)
     scale = first.power_of_two()
     return (p.fma(scale, scale - 1.0) * (k - first).power_of_two()).sign_from(x)
 
@@ -205,10 +212,45 @@ def cos(x: Value) -> Value:
     return sine(minus_multiple(x, t - x.format.magic - 0.5), t.to_bits())
 
 
-def logarithm(x: Value, correction: Callable[[Value], Value] | None = None) -> Value:
-    """log(x) + correction: x = 2**k (1 + f) with f about 0, and log(1 + f) = 2 artanh(s), s = f/(2 + f)."""
-    f, builder = x.format, x.builder
-    tiny = ldexp(1.0, 1 - f.bias)
-    scaled = x.choose("<", tiny, x * 2.0**f.mantissa, x)
-    offset = (sqrt(0.5) if f.bits == 64 else 0.70710678)
-    ...
+def logarithm(x: Value, extra: Value | None = None) -> Value:
+    """log(x) + extra: x = 2**k (1 + f), and log(1 + f) = f - f*f/2 + s (f*f/2 + R(s*s)) with s = f/(2 + f)."""
+    form, builder = x.format, x.builder
+    scaled = x.choose("<", ldexp(1.0, 1 - form.bias), x * 2.0**form.mantissa, x)
+    bits, width = scaled.to_bits(), x.integer(form.mantissa)
+    exponent = builder.ashr(builder.sub(bits, x.integer(form.root_half)), width)
+    f = x.of_bits(builder.sub(bits, builder.shl(exponent, width))) - 1.0
+    k = x.of_bits(builder.add(exponent, x.new(x.of(form.magic)).to_bits())) - form.magic
+    k = k - x.choose("<", ldexp(1.0, 1 - form.bias), float(form.mantissa), 0.0)
+    s, half_square = f / (f + 2.0), f * f * 0.5
+    q = s * s
+    tail = q * q.polynomial(*[2 / (2 * i + 3) for i in range(form.log_terms)])
+    low = k * form.ln2[1] if extra is None else k.fma(form.ln2[1], extra)
+    result = k * form.ln2[0] - ((half_square - s.fma(half_square + tail, low)) - f)
+    result = x.choose("<", inf, result, x)
+    return x.choose(">", 0.0, result, x.choose("==", 0.0, -inf, nan))
+
+
+def log(x: Value) -> Value:
+    return logarithm(x)
+
+
+def log1p(x: Value) -> Value:
+    """log(u) + c/u, where u + c is 1 + x exactly."""
+    u = x + 1.0
+    return x.choose("==", 0.0, x, logarithm(u, (x - (u - 1.0)) / u))
+
+
+def intrinsic_of(formula: Callable[[Value], Value]):
+    """The formula as a numba function of one float64 or float32."""
+
+    def typed(typing, x):
+        if not isinstance(x, types.Float):
+            return None
+        return x(x), lambda context, builder, signature, args: formula(Value(builder, args[0])).value
+
+    typed.__name__ = typed.__qualname__ = formula.__name__
+    typed.__doc__ = formula.__doc__
+    return intrinsic(typed)
+
+
+VECTOR = {f.__name__: intrinsic_of(f) for f in (exp, expm1, tanh, sin, cos, log, log1p)}

@@ -1,12 +1,12 @@
 """The matrix products of a tile: register-blocked micro-kernels written straight into LLVM.
 
-A numba loop leaves the width of the vectors to LLVM, which takes 256 bits on most Intel machines, and keeps its sums in memory.  Here
-both are decided: every block of the result lives in registers for the whole inner loop, as in K. Goto, R. van de Geijn, *Anatomy of
-high-performance matrix multiplication*, ACM TOMS 34(3), 2008.  Nothing is packed: a workspace fits in the second-level cache, its
-rows start on cache lines, and the weight is broadcast from where it lies, through any strides.
+A numba loop leaves the width of the vectors to LLVM, which takes 256 bits on most Intel machines, and keeps its sums in memory.
+Here both are decided: every block of the result lives in registers for the whole inner loop, as in K. Goto, R. van de Geijn,
+*Anatomy of high-performance matrix multiplication*, ACM TOMS 34(3), 2008.  Nothing is packed: a workspace fits in the
+second-level cache, its rows start on cache lines, and the weight is broadcast from where it lies, through any strides.
 
-`nn`, `nt` and `rows` return the text of a numba function named `$`; equal text is equal function.  The text needs the names `nn_tile`,
-`nt_tile` (this module) and `wide_vectors` (`elementary`).  Workspaces must be aligned to 64 bytes to be fast, not to be right.
+`nn`, `nt` and `rows` return the text of a numba function named `$`; equal text is equal function.  The text needs the names
+`nn_tile`, `nt_tile` (here) and `wide_vectors` (`target`).  Workspaces aligned to 64 bytes are faster, others are as right.
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,7 @@ MOST_BYTES = 3072  # of a row in one pass of `nt`: eight such rows stay in the f
 def nn(M: int, K: int, N: int, x_stride: int, y_stride: int, real: str) -> str:
     """Text of `$(A, a, ar, ac, ws, x, y)`: ws[y + i*y_stride + n] = sum_k A[a + i*ar + k*ac] ws[x + k*x_stride + n].
 
-    A and ws share the type `real` ("f64", "f32"); N is a multiple of the vector's length, else ValueError; X and Y do not overlap.
+    A and ws share the type `real` ("f64", "f32"); X and Y do not overlap.  Raises ValueError unless vectors divide N.
     """
     _whole_vectors(N, real)
     return f"def $(A, a, ar, ac, ws, x, y):\n nn_tile(A, a, ar, ac, ws, x, y, {M}, {K}, {N}, {x_stride}, {y_stride})\n"
@@ -35,7 +35,7 @@ def nn(M: int, K: int, N: int, x_stride: int, y_stride: int, real: str) -> str:
 def nt(M: int, K: int, N: int, x_stride: int, y_stride: int, real: str) -> str:
     """Text of `$(acc, c, cr, cc, ws, x, y)`: acc[c + i*cr + k*cc] += sum_n ws[x + i*x_stride + n] ws[y + k*y_stride + n].
 
-    acc is float64 whatever `real`; N is a multiple of the vector's length, else ValueError.
+    acc is float64 whatever `real`.  Raises ValueError unless vectors divide N.
     """
     _whole_vectors(N, real)
     return f"def $(acc, c, cr, cc, ws, x, y):\n nt_tile(acc, c, cr, cc, ws, x, y, {M}, {K}, {N}, {x_stride}, {y_stride})\n"
@@ -71,7 +71,7 @@ def _whole_vectors(N: int, real: str) -> None:
         raise ValueError(f"a product over {N} columns of {real} does not fill vectors of {lanes(real)}")
 
 
-# -- blocking ------------------------------------------------------------------------------------------------------------------------
+# ---- blocking --------------------------------------------------------------------------------------------------------------
 Group = tuple[int, int, int]  # (start, blocks, size)
 
 
@@ -84,7 +84,7 @@ def split(total: int, most: int) -> list[Group]:
 
 
 def nn_blocks(M: int, N: int) -> tuple[list[Group], list[Group]]:
-    """The cheapest cut of M rows and N vectors whose blocks fit the registers, by cycles of a machine with two FMA and two loads."""
+    """The cheapest cut of M rows and N vectors into blocks that fit the registers, in cycles (two products, two loads each)."""
 
     def cost(groups: tuple[list[Group], list[Group]]) -> float:
         return sum(a * b * (max(r * v / 2, 4.0, (r + v) / 2) + 0.5) for _, a, r in groups[0] for _, b, v in groups[1])
@@ -112,7 +112,7 @@ def nt_blocks(M: int, K: int, vectors: int) -> tuple[list[Group], list[Group]]:
     return min(((split(M, r), split(K, s)) for r, s in sizes), key=cost)
 
 
-# -- LLVM ----------------------------------------------------------------------------------------------------------------------------
+# ---- LLVM ------------------------------------------------------------------------------------------------------------------
 class Emit:
     """The few instructions the kernels need, on vectors of one type."""
 
