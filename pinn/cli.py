@@ -35,15 +35,20 @@ Settings = Annotated[list[str] | None, typer.Option(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run a command line; 0 is success, 2 bad input, 130 a second Ctrl-C.  Failures that are ours are raised as they are."""
     try:
-        app(args=None if argv is None else list(argv), prog_name="pinn")
+        # not standalone: there every mistake would be drawn as a box of six lines
+        code = app(args=None if argv is None else list(argv), prog_name="pinn", standalone_mode=False)
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except typer.Abort:
+        return _fail("aborted by Ctrl-C", ABORTED)
     except Exception as error:
-        # told by its shape, not its class: the engine has an errors file of its own, behind its own door
-        if not all(hasattr(error, part) for part in ("what", "where", "why", "fix")):
-            raise
-        return _fail(str(error), BAD_INPUT)
-    return 0
+        # told by shape, not by class: the engine has errors of its own, and typer's moved between its releases
+        if hasattr(error, "what"):
+            return _fail(str(error), BAD_INPUT)
+        if hasattr(error, "format_message"):
+            return _usage(error)
+        raise
+    return code if isinstance(code, int) else 0
 
 
 def _show_version(wanted: bool) -> None:
@@ -205,6 +210,15 @@ def _line_in(path: Path, error: Exception) -> int | None:
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
              if Path(frame.filename).resolve() == path.resolve()]
     return lines[-1] if lines else None
+
+
+def _usage(error: Any) -> int:
+    message = error.format_message().strip()
+    if not message:
+        return BAD_INPUT  # a bare command: typer has shown its help already
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "pinn"
+    return _fail(f"{message}\n  fix: {command} --help", BAD_INPUT)
 
 
 def _fail(message: str, code: int) -> int:

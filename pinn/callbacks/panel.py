@@ -105,9 +105,11 @@ class Panel:
         table.add_column(justify="right")
         words = Text(duration(elapsed) + (f", {duration(left)} left" if math.isfinite(left) else ""))
         if event.budget_seconds is not None:
-            table.add_row(ProgressBar(total=event.budget_seconds, completed=min(elapsed, event.budget_seconds)), words)
+            table.add_row(ProgressBar(total=event.budget_seconds, completed=min(elapsed, event.budget_seconds),
+                                      complete_style="cyan"), words)
         elif event.total_iterations:
-            table.add_row(ProgressBar(total=event.total_iterations, completed=event.iteration), words)
+            table.add_row(ProgressBar(total=event.total_iterations, completed=event.iteration,
+                                      complete_style="cyan"), words)
         else:
             table.add_row("", words)
         return table
