@@ -1,0 +1,67 @@
+"""Generated modules on disk: one file per source, named by its hash, compiled once per machine and loaded by every later process.
+
+Two processes that start at once write the same bytes to a temporary name and rename: the loser's rename changes nothing.  Where
+nothing can be written, the module lives in a temporary folder of this process, and everything works, compiled anew.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.util
+import os
+import sys
+import sysconfig
+import tempfile
+from pathlib import Path
+from types import ModuleType
+
+import numba as nb
+
+from .target import FEATURES, SOURCE_DIGEST
+
+_OPTIONS = dict(fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False)
+jit = nb.njit(**_OPTIONS)
+main = nb.njit(cache=True, nogil=True, **_OPTIONS)
+
+
+@functools.cache
+def folder() -> Path:
+    """Where kernels are kept: $JETSPACE_CACHE, else the user's cache folder, else a temporary one."""
+    home = os.environ.get("XDG_CACHE_HOME") or os.path.join(os.path.expanduser("~"), ".cache")
+    wanted = Path(os.environ.get("JETSPACE_CACHE") or os.path.join(home, "jetspace"))
+    try:
+        wanted.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=wanted):
+            return wanted
+    except OSError:
+        return Path(tempfile.mkdtemp(prefix="jetspace-kernels-"))
+
+
+def _key(source: str) -> str:
+    # a set has another order in every process: sorted, or every process would compile anew
+    machine = [nb.__version__, sysconfig.get_platform(), sys.version, str(sorted(FEATURES)), SOURCE_DIGEST, str(sorted(_OPTIONS["fastmath"]))]
+    return "kernel_" + hashlib.sha256("\n".join([source, *machine]).encode()).hexdigest()[:20]
+
+
+def load(source: str) -> ModuleType:
+    """The module with this source, from memory, from disk, or made now."""
+    key = _key(source)
+    if key in sys.modules:
+        return sys.modules[key]
+    path = folder() / f"{key}.py"
+    if not path.exists() or path.read_text(encoding="utf-8") != source:
+        handle, temporary = tempfile.mkstemp(dir=folder(), suffix=".tmp")
+        with os.fdopen(handle, "w", encoding="utf-8") as stream:
+            stream.write(source)
+        os.replace(temporary, path)
+    spec = importlib.util.spec_from_file_location(key, path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[key] = module  # before executing it: numba looks its functions' module up by name
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[key]
+        raise
+    return module
