@@ -1,8 +1,10 @@
 """autodiff: one expression graph, and the readers of it.  This module is the only door; nothing outside imports past it."""
 
 from . import rules  # noqa: F401  (fills the table of primitives)
-from .array import Array
+from .array import Array, lift
+from .checking import check_derivatives
 from .errors import (
+    ArgumentError,
     AutodiffError,
     CompileError,
     DifferentiationError,
@@ -11,13 +13,15 @@ from .errors import (
     ShapeError,
     TraceError,
 )
-from .graph import Node, substitute, symbol, text, view, walk
+from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, value_and_grad, vjp, vmap
+from .graph import SYMBOL, Node, substitute, symbol, text, view, walk
 from .interpret import evaluate
 from .transforms import Forward, Laplacian, Taylor, forward, rebuild, reverse, taylor
 from .types import POINT, SHARED
 
 __all__ = [
-    "POINT", "SHARED", "Array", "AutodiffError", "CompileError", "DifferentiationError", "Forward", "Laplacian", "NoRuleError",
-    "Node", "NumericsError", "ShapeError", "Taylor", "TraceError", "evaluate", "forward", "rebuild", "reverse", "substitute",
-    "symbol", "taylor", "text", "view", "walk",
+    "POINT", "SHARED", "ArgumentError", "Array", "AutodiffError", "CompileError", "DifferentiationError", "Forward",
+    "Laplacian", "NoRuleError", "Node", "NumericsError", "ShapeError", "Taylor", "TraceError", "check_derivatives",
+    "evaluate", "forward", "grad", "hessian", "hvp", "jacobian", "jet", "jvp", "laplacian", "rebuild", "reverse",
+    "substitute", "symbol", "taylor", "text", "value_and_grad", "view", "vjp", "vmap", "walk",
 ]  # fmt: skip

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 
 from .errors import NoRuleError, ShapeError, TraceError
-from .graph import CONSTANT, DATUM, SYMBOL, Node, constant, datum, walk
+from .graph import CONSTANT, SYMBOL, Node, constant, datum, symbol, walk
 from .interpret import number
 from .primitive import FUNCTIONS, TABLE, UFUNCS
+from .types import SHARED, Lane
 
 
 class Array:
@@ -74,7 +75,7 @@ class Array:
 
     def _leave(self, how: str) -> np.ndarray:
         for leaf in walk([self.node]):
-            if leaf.op is SYMBOL or (leaf.op is DATUM and leaf.attr.value is not None and isinstance(leaf.attr, Argument)):
+            if leaf.op is SYMBOL or isinstance(leaf.attr, Argument):
                 raise TraceError(
                     f"{how} would cut the derivative: this value depends on {leaf_name(leaf)}, which is being traced",
                     why="a plain number carries no derivative, and numpy cannot be told otherwise",
@@ -188,24 +189,51 @@ class Array:
 
 
 class Argument:
-    """The datum of an argument that is being differentiated: it has a number, and leaving the graph would lose a derivative."""
+    """The datum of an argument that is being differentiated: it has a number, and leaving the graph would lose a derivative.
 
-    __slots__ = ("value", "name")
+    Inside another transform the number is that of the outer node, found only if somebody asks.
+    """
 
-    def __init__(self, value: np.ndarray, name: str):
-        self.value, self.name = value, name
+    __slots__ = ("_number", "name")
+
+    def __init__(self, number: np.ndarray | Node, name: str):
+        self._number, self.name = number, name
+
+    @property
+    def value(self) -> np.ndarray:
+        return number(self._number) if isinstance(self._number, Node) else self._number
 
 
-def argument(value: np.ndarray, name: str) -> Node:
-    """A leaf of its own for a number that is being differentiated with respect to."""
+class Name:
+    """The key of a symbol that is like no other: identity is what counts, the text is for messages."""
+
+    __slots__ = ("text",)
+
+    def __init__(self, text: str):
+        self.text = text
+
+    def __repr__(self) -> str:
+        return self.text
+
+
+def argument(value: np.ndarray | Node, name: str) -> Node:
+    """A leaf of its own for a number, or for a node that has one, that is being differentiated with respect to."""
     node = datum(value)
     node.attr = Argument(value, name)
     return node
 
 
+def unknown(name: str, shape: tuple[int, ...], dtype: np.dtype, lane: Lane = SHARED) -> Node:
+    """A leaf of its own that has no number."""
+    return symbol((Name(name),), shape, dtype, lane)
+
+
 def leaf_name(leaf: Node) -> str:
     """What a leaf is called in a message."""
-    return f"the argument {leaf.attr.name!r}" if isinstance(leaf.attr, Argument) else f"{leaf.attr[0]!r}"
+    if isinstance(leaf.attr, Argument):
+        return f"the argument {leaf.attr.name!r}"
+    key = leaf.attr[0]
+    return f"the argument {key[0].text!r}" if isinstance(key, tuple) and key and isinstance(key[0], Name) else f"{key!r}"
 
 
 def no_rule(name: str, options: dict) -> NoRuleError:
@@ -257,4 +285,4 @@ def getitem(x: Array, key: Any) -> Array:
     return FUNCTIONS["getitem"](x, key)  # type: ignore[index]
 
 
-__all__ = ["CONSTANT", "Array", "Argument", "argument", "call", "getitem", "leaf_name", "lift", "space_of"]
+__all__ = ["CONSTANT", "Array", "Argument", "argument", "call", "getitem", "leaf_name", "lift", "space_of", "unknown"]

@@ -56,6 +56,12 @@ class DifferentiationError(AutodiffError, ValueError):
     code = "differentiation"
 
 
+class ArgumentError(DifferentiationError, TypeError):
+    """An argument of a kind that has no derivative, or arguments that do not correspond."""
+
+    code = "argument"
+
+
 class NumericsError(AutodiffError, FloatingPointError):
     """A value that is not finite."""
 

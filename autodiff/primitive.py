@@ -93,14 +93,18 @@ class Elementwise(Primitive):
 
 
 class Multilinear(Primitive):
-    """y = f(a, b), linear in a and in b.  `transposes[i](ct, other, node)` is the cotangent of argument i."""
+    """y = f(a, b), linear in a and in b.
+
+    `transposes[i](ct, other, node)` is the cotangent of argument i; `batch(attr, a, b, a_batched, b_batched)` the same with a
+    leading axis on one or both.
+    """
 
     sort = "multilinear"
 
     def __init__(self, name: str, value: Callable, shape: Callable, transposes: tuple[Callable, Callable],
-                 simplify: Callable | None = None, source: str = "", cost: int = 1):  # fmt: skip
+                 simplify: Callable | None = None, source: str = "", cost: int = 1, batch: Callable | None = None):  # fmt: skip
         super().__init__(name)
-        self.value, self.shape, self.transposes, self.simplify = value, shape, transposes, simplify
+        self.value, self.shape, self.transposes, self.simplify, self.batch = value, shape, transposes, simplify, batch
         self.source, self.cost, self.vector = source, cost, None
 
     def make(self, args: tuple[Node, ...], attr: Any = None) -> Node:
@@ -116,14 +120,15 @@ class Linear(Primitive):
     """y = f(a, b, ...), linear in all arguments at once.
 
     `value(attr, batch, *numbers)` is its meaning with `batch` leading axes that it must leave alone; `transpose(ct, i, node)`
-    is the cotangent of argument i.
+    is the cotangent of argument i; `batch(n, attr, *args)` is the node for arguments with a leading axis of length n.
     """
 
     sort = "linear"
 
-    def __init__(self, name: str, value: Callable, shape: Callable, transpose: Callable, simplify: Callable | None = None):
+    def __init__(self, name: str, value: Callable, shape: Callable, transpose: Callable, simplify: Callable | None = None,
+                 batch: Callable | None = None):  # fmt: skip
         super().__init__(name)
-        self.value, self.shape, self.transpose, self.simplify = value, shape, transpose, simplify
+        self.value, self.shape, self.transpose, self.simplify, self.batch = value, shape, transpose, simplify, batch
 
     def make(self, args: tuple[Node, ...], attr: Any = None) -> Node:
         if self.simplify is not None:
@@ -203,7 +208,12 @@ def _broadcast_transpose(ct: Node, index: int, node: Node) -> Node:
     return sum_to(ct, node.args[0].shape)
 
 
-BROADCAST = Linear("broadcast", _broadcast_value, lambda shape, x: shape, _broadcast_transpose)
+def _broadcast_batch(n: int, shape: Shape, x: Node) -> Node:
+    ones = (1,) * (len(shape) - (x.ndim - 1))
+    return broadcast(TABLE["reshape"].make((x,), (n,) + ones + x.shape[1:]), (n, *shape))
+
+
+BROADCAST = Linear("broadcast", _broadcast_value, lambda shape, x: shape, _broadcast_transpose, batch=_broadcast_batch)
 
 
 def broadcast(x: Node, shape: Shape) -> Node:

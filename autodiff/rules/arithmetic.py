@@ -6,7 +6,7 @@ import numpy as np
 
 from ..array import Array, call
 from ..graph import CONSTANT, Node, constant, is_constant
-from ..primitive import Elementwise, Multilinear, broadcast, broadcast_shapes, implements, is_zero
+from ..primitive import TABLE, Elementwise, Multilinear, broadcast, broadcast_shapes, implements, is_zero
 from ..types import Shape
 
 ONE, MINUS = constant(1.0), constant(-1.0)
@@ -140,10 +140,19 @@ def _gated_simplify(attr: None, a: Node, b: Node) -> Node | None:
     return None
 
 
+def _gated_batch(attr: None, a: Node, b: Node, a_batched: bool, b_batched: bool) -> Node:
+    ndim = max(a.ndim - a_batched, b.ndim - b_batched)
+
+    def align(x: Node, batched: bool) -> Node:
+        return TABLE["reshape"].make((x,), x.shape[:1] + (1,) * (ndim + 1 - x.ndim) + x.shape[1:]) if batched else x
+
+    return GATED.make((align(a, a_batched), align(b, b_batched)))
+
+
 # a * b where a zero in `a` wins over infinity and nan in `b`: a cotangent that never arrives cannot be spoilt on its way
 GATED = Multilinear("gated", _gated_value, _gated_shape,
                     (lambda ct, b, node: GATED.make((ct, b)), lambda ct, a, node: GATED.make((a, ct))),
-                    simplify=_gated_simplify, source="(({0}*{1}) if {0} != 0 else {0})")  # fmt: skip
+                    simplify=_gated_simplify, source="(({0}*{1}) if {0} != 0 else {0})", batch=_gated_batch)  # fmt: skip
 
 
 def gated(a: Array, b: Array) -> Array:

@@ -25,7 +25,7 @@ SMALL = 4  # a product with so few rows, or with so few per-point inputs, is wri
 
 @lru_cache(maxsize=4096)
 def _canonical(spec: str) -> str:
-    names = {}
+    names: dict[str, str] = {}
     for letter in spec:
         if letter.isalpha():
             names.setdefault(letter, string.ascii_lowercase[len(names)])
@@ -115,7 +115,12 @@ def _transpose_b(ct: Node, a: Node, node: Node) -> Node:
     return contract(f"{out},{sa}->{sb}", ct, a)
 
 
-CONTRACT = Multilinear("contract", _value, _shape, (_transpose_a, _transpose_b), _simplify)
+def _batch(spec: str, a: Node, b: Node, a_batched: bool, b_batched: bool) -> Node:
+    sa, sb, out = _parts(spec)
+    return contract(f"{'Z' * a_batched}{sa},{'Z' * b_batched}{sb}->Z{out}", a, b)
+
+
+CONTRACT = Multilinear("contract", _value, _shape, (_transpose_a, _transpose_b), _simplify, batch=_batch)
 
 
 # ---- numpy's names for it -----------------------------------------------------------------------------------------------

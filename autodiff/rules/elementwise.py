@@ -30,7 +30,7 @@ def _sign_out(x: Node) -> Node | None:
 
 
 def _odd(name: str):
-    from_table = {}
+    from_table: dict[str, Elementwise] = {}
 
     def simplify(x: Node) -> Node | None:
         positive = _sign_out(x)
@@ -80,7 +80,7 @@ elementwise("log10", np.log10, "math.log10({0})", lambda y, a: (_nan_below(0.0, 
             domain=(0.3, 3.0))  # fmt: skip
 elementwise("log1p", np.log1p, "math.log1p({0})", lambda y, a: (_nan_below(-1.0, a, 1.0 / (1.0 + a)),), cost=30,
             domain=(-0.6, 2.0))  # fmt: skip
-elementwise("cbrt", np.cbrt, "np.cbrt({0})", lambda y, a: (1.0 / (3.0 * y * y),), cost=30, domain=(0.3, 3.0))
+elementwise("cbrt", np.cbrt, "cbrt({0})", lambda y, a: (1.0 / (3.0 * y * y),), cost=30, domain=(0.3, 3.0))
 elementwise("arcsin", np.arcsin, "math.asin({0})", lambda y, a: (1.0 / np.sqrt((1.0 - a) * (1.0 + a)),), cost=30,
             domain=(-0.7, 0.7))  # fmt: skip
 elementwise("arccos", np.arccos, "math.acos({0})", lambda y, a: (-1.0 / np.sqrt((1.0 - a) * (1.0 + a)),), cost=30,
@@ -160,7 +160,7 @@ elementwise("fmax", np.fmax, "({0} if ({0} > {1} or {1} != {1}) else {1})",
 elementwise("fmin", np.fmin, "({0} if ({0} < {1} or {1} != {1}) else {1})",
             lambda y, a, b: (_ties_split((a < b) | np.isnan(b), a == b), _ties_split((b < a) | np.isnan(a), a == b)),
             dtype="same")  # fmt: skip
-elementwise("remainder", np.remainder, "({0} - {1}*math.floor({0}/{1}))", lambda y, a, b: (1.0, -np.floor(a / b)), cost=30,
+elementwise("remainder", np.remainder, "({0} - {1}*np.floor({0}/{1}))", lambda y, a, b: (1.0, -np.floor(a / b)), cost=30,
             dtype="same", domain=(0.6, 0.95))  # fmt: skip
 elementwise("fmod", np.fmod, "math.fmod({0}, {1})", lambda y, a, b: (1.0, -np.trunc(a / b)), cost=30, dtype="same",
             domain=(0.6, 0.95))  # fmt: skip
@@ -168,8 +168,8 @@ elementwise("copysign", np.copysign, "math.copysign({0}, {1})", lambda y, a, b: 
             avoid=(0.0,))  # fmt: skip
 
 # ---- steps: derivative zero wherever there is one -----------------------------------------------------------------------
-elementwise("floor", np.floor, "math.floor({0})", lambda y, a: (0.0,), avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
-elementwise("ceil", np.ceil, "math.ceil({0})", lambda y, a: (0.0,), avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
+elementwise("floor", np.floor, "np.floor({0})", lambda y, a: (0.0,), avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
+elementwise("ceil", np.ceil, "np.ceil({0})", lambda y, a: (0.0,), avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
 elementwise("rint", np.rint, "np.rint({0})", lambda y, a: (0.0,), avoid=(-1.5, -0.5, 0.5, 1.5))
 elementwise("trunc", np.trunc, "np.trunc({0})", lambda y, a: (0.0,), avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
 elementwise("heaviside", np.heaviside, "({1} if {0} == 0 else (1.0 if {0} > 0 else 0.0*{0}))",
@@ -180,7 +180,7 @@ for _name, _ufunc, _source in (
     ("less", np.less, "({0} < {1})"), ("less_equal", np.less_equal, "({0} <= {1})"),
     ("greater", np.greater, "({0} > {1})"), ("greater_equal", np.greater_equal, "({0} >= {1})"),
     ("equal", np.equal, "({0} == {1})"), ("not_equal", np.not_equal, "({0} != {1})"),
-    ("logical_and", np.logical_and, "({0} and {1})"), ("logical_or", np.logical_or, "({0} or {1})"),
+    ("logical_and", np.logical_and, "({0} & {1})"), ("logical_or", np.logical_or, "({0} | {1})"),
     ("logical_xor", np.logical_xor, "({0} != {1})"), ("logical_not", np.logical_not, "(not {0})"),
     ("isnan", np.isnan, "({0} != {0})"), ("isfinite", np.isfinite, "(({0} - {0}) == 0)"),
     ("isinf", np.isinf, "(abs({0}) == np.inf)"), ("signbit", np.signbit, "(math.copysign(1.0, {0}) < 0)"),
@@ -221,7 +221,7 @@ def round_(x, decimals=0):
 
 
 def _sinc_derivative_value(order: int):
-    """The order-th derivative of sin(pi x) / (pi x): its Taylor series near 0, elsewhere x s_k + k s_{k-1} = sin^(k)(pi x) / pi."""
+    """The order-th derivative of sin(pi x) / (pi x): its Taylor series near 0, elsewhere z s_k + k s_{k-1} = sin^(k)(z)."""
 
     def value(x):
         x = np.asarray(x)

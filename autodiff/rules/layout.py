@@ -1,4 +1,4 @@
-"""Rearranging without arithmetic: sum, reshape, transpose, index, stack, concatenate; linear, so each needs only its transpose."""
+"""Rearranging without arithmetic: sum, reshape, transpose, index, stack; linear, so each needs only its transpose."""
 
 from __future__ import annotations
 
@@ -52,7 +52,8 @@ def _sum_transpose(ct: Node, index: int, node: Node) -> Node:
     return broadcast(ct if ct.shape in ((), kept) else RESHAPE.make((ct,), kept), x.shape)
 
 
-SUM = Linear("sum", lambda axes, batch, x: x.sum(tuple(a + batch for a in axes)), _axes_shape, _sum_transpose, _sum_simplify)
+SUM = Linear("sum", lambda axes, batch, x: x.sum(tuple(a + batch for a in axes)), _axes_shape, _sum_transpose, _sum_simplify,
+             batch=lambda n, axes, x: SUM.make((x,), tuple(a + 1 for a in axes)))  # fmt: skip
 
 
 def _normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
@@ -113,7 +114,8 @@ def _reshape_simplify(shape: tuple[int, ...], x: Node) -> Node | None:
 
 
 RESHAPE = Linear("reshape", lambda shape, batch, x: x.reshape(x.shape[:batch] + shape), lambda shape, x: shape,
-                 lambda ct, i, node: RESHAPE.make((ct,), node.args[0].shape), _reshape_simplify)  # fmt: skip
+                 lambda ct, i, node: RESHAPE.make((ct,), node.args[0].shape), _reshape_simplify,
+                 batch=lambda n, shape, x: RESHAPE.make((x,), (n, *shape)))  # fmt: skip
 
 
 @implements(np.reshape)
@@ -145,6 +147,7 @@ TRANSPOSE = Linear(
     "transpose", lambda order, batch, x: x.transpose(tuple(range(batch)) + tuple(i + batch for i in order)),
     lambda order, x: tuple(x.shape[i] for i in order),
     lambda ct, i, node: TRANSPOSE.make((ct,), tuple(np.argsort(node.attr).tolist())), _transpose_simplify,
+    batch=lambda n, order, x: TRANSPOSE.make((x,), (0, *(i + 1 for i in order))),
 )  # fmt: skip
 
 
@@ -174,9 +177,9 @@ def moveaxis(a, source, destination):
 def expand_dims(a, axis):
     axes = (axis,) if isinstance(axis, int) else tuple(axis)
     ndim = a.ndim + len(axes)
-    axes = {i % ndim for i in axes}
+    new = {i % ndim for i in axes}
     rest = iter(a.shape)
-    return np.reshape(a, tuple(1 if i in axes else next(rest) for i in range(ndim)))
+    return np.reshape(a, tuple(1 if i in new else next(rest) for i in range(ndim)))
 
 
 @implements(np.squeeze)
@@ -283,8 +286,9 @@ def _scatter_value(attr: tuple, batch: int, ct: np.ndarray) -> np.ndarray:
 
 
 INDEX = Linear("index", lambda attr, batch, x: x[(slice(None),) * batch + _key(attr)], _index_shape, _index_transpose,
-               _index_simplify)  # fmt: skip
-SCATTER = Linear("scatter", _scatter_value, lambda attr, ct: attr[1], lambda ct, i, node: INDEX.make((ct,), node.attr[0]))
+               _index_simplify, batch=lambda n, attr, x: INDEX.make((x,), ((0, n, 1), *attr)))  # fmt: skip
+SCATTER = Linear("scatter", _scatter_value, lambda attr, ct: attr[1], lambda ct, i, node: INDEX.make((ct,), node.attr[0]),
+                 batch=lambda n, attr, ct: SCATTER.make((ct,), (((0, n, 1), *attr[0]), (n, *attr[1]))))  # fmt: skip
 
 
 class Indices:
@@ -312,10 +316,21 @@ def _spread_value(attr: tuple, batch: int, ct: np.ndarray) -> np.ndarray:
     return out.reshape(lead + shape)
 
 
+def _last(x: Node) -> Node:
+    """The batch axis moved behind the others, where a gather along the first axis leaves it alone."""
+    return TRANSPOSE.make((x,), (*range(1, x.ndim), 0))
+
+
+def _first(x: Node) -> Node:
+    return TRANSPOSE.make((x,), (x.ndim - 1, *range(x.ndim - 1)))
+
+
 TAKE = Linear("take", lambda attr, batch, x: x[(slice(None),) * batch + (attr.value,)],
               lambda attr, x: attr.value.shape + x.shape[1:],
-              lambda ct, i, node: SPREAD.make((ct,), (node.attr, node.args[0].shape)))  # fmt: skip
-SPREAD = Linear("spread", _spread_value, lambda attr, ct: attr[1], lambda ct, i, node: TAKE.make((ct,), node.attr[0]))
+              lambda ct, i, node: SPREAD.make((ct,), (node.attr, node.args[0].shape)),
+              batch=lambda n, attr, x: _first(TAKE.make((_last(x),), attr)))  # fmt: skip
+SPREAD = Linear("spread", _spread_value, lambda attr, ct: attr[1], lambda ct, i, node: TAKE.make((ct,), node.attr[0]),
+                batch=lambda n, attr, ct: _first(SPREAD.make((_last(ct),), (attr[0], (*attr[1], n)))))  # fmt: skip
 
 
 def take_flat(x: Array, positions: np.ndarray) -> Array:
@@ -399,8 +414,8 @@ def _stack_simplify(axis: int, *xs: Node) -> Node | None:
 
 
 STACK = Linear("stack", _stack_value, _stack_shape,
-               lambda ct, i, node: INDEX.make((ct,), ((0, ct.shape[0], 1),) * 0 + _at(node.attr, i, ct)),
-               _stack_simplify)  # fmt: skip
+               lambda ct, i, node: INDEX.make((ct,), _at(node.attr, i, ct)), _stack_simplify,
+               batch=lambda n, axis, *xs: STACK.make(xs, axis + 1))  # fmt: skip
 
 
 def _at(axis: int, i: int, ct: Node) -> tuple:
@@ -437,7 +452,8 @@ def _concatenate_transpose(ct: Node, i: int, node: Node) -> Node:
 
 
 CONCATENATE = Linear("concatenate", lambda axis, batch, *xs: np.concatenate(xs, axis + batch), _concatenate_shape,
-                     _concatenate_transpose, _concatenate_simplify)  # fmt: skip
+                     _concatenate_transpose, _concatenate_simplify,
+                     batch=lambda n, axis, *xs: CONCATENATE.make(xs, axis + 1))  # fmt: skip
 
 
 @implements(np.stack)

@@ -1,13 +1,13 @@
 """Taylor mode: normalised coefficients y_k = (d/dt)^k y / k! along a path of the inputs, and the collapsed Laplacian.
 
 From y' = p(y, a) a' follows  y_k = 1/k sum_{j=1..k} j a_j p_{k-j}.  The partial p is an ordinary graph that may mention y; its
-coefficients are pulled by (node, order), the order strictly falls, and interning closes the recurrence: sin meets cos meets -sin.
-(Griewank & Walther, Evaluating Derivatives, 2nd ed., section 13.2.)
+coefficients are pulled by (node, order), the order strictly falls, and interning closes the recurrence: sin meets cos meets
+-sin. (Griewank & Walther, Evaluating Derivatives, 2nd ed., section 13.2.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from ..errors import NoRuleError
 from ..graph import Node, constant, walk
@@ -97,8 +97,9 @@ class Laplacian:
     L_y = sum_a p_a L_a + sum_i sum_a (D_i p_a) (D_i a)   (forward Laplacian, Li et al. 2023, arXiv:2307.08214, eq. 5).
     """
 
-    def __init__(self, directions: Sequence[Forward]):
-        self.directions = list(directions)
+    def __init__(self, directions: Sequence[Forward], collect: Callable[[Node], Node] = lambda term: term):
+        # `collect` sums over directions that are one batch: its argument is the term of a generic direction
+        self.directions, self.collect = list(directions), collect
         self.known: dict[int, Node | None] = {}
         self._held: list[Node] = []
 
@@ -124,7 +125,7 @@ class Laplacian:
                 for d in self.directions:
                     dp, da = d.of(p), d.of(a)
                     if dp is not None and da is not None:
-                        total = add(total, multiply(dp, da))
+                        total = add(total, self.collect(multiply(dp, da)))
             return total
         if sort == "multilinear":
             (a, b), (la, lb) = node.args, parts
@@ -134,7 +135,7 @@ class Laplacian:
             for d in self.directions:
                 da, db = d.of(a), d.of(b)
                 if da is not None and db is not None:
-                    total = add(total, multiply(constant(2.0), node.op.make((da, db), node.attr)))
+                    total = add(total, multiply(constant(2.0), self.collect(node.op.make((da, db), node.attr))))
             return total
         if all(p is None for p in parts):
             return None

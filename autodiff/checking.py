@@ -1,0 +1,166 @@
+"""Is this derivative right?  Finite differences by their rate of convergence, and forward against reverse, to any order."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .array import Array
+from .errors import ArgumentError, DifferentiationError
+from .functional import jvp, vjp
+from .program import argument_names, flatten, name_of
+
+RATE = 1.5  # central differences converge at rate 2, a wrong derivative at rate 0
+HALVINGS = 14
+
+
+@dataclass(frozen=True)
+class Check:
+    """One comparison: of which order and mode, in which argument, how far apart, and at what rate the distance shrinks."""
+
+    order: int
+    mode: str
+    argument: str
+    against: str
+    error: float
+    rate: float | None
+    passed: bool
+
+
+@dataclass(frozen=True)
+class Report:
+    """All comparisons of a function; `str` is a table."""
+
+    name: str
+    checks: tuple[Check, ...]
+
+    @property
+    def passed(self) -> bool:
+        return all(c.passed for c in self.checks)
+
+    def __str__(self) -> str:
+        rows = [("order", "mode", "argument", "against", "error", "rate", "")]
+        for c in self.checks:
+            rate = "" if c.rate is None else f"{c.rate:.2f}"
+            rows.append((str(c.order), c.mode, c.argument, c.against, f"{c.error:.1e}", rate, "ok" if c.passed else "FAILED"))
+        widths = [max(len(r[i]) for r in rows) for i in range(len(rows[0]))]
+        return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def check_derivatives(f: Callable, *args: Any, order: int = 2) -> Report:
+    """Checks forward and reverse mode of f at `args`, and of these derivatives in turn, up to `order`.
+
+    In a random direction v, with a fixed seed, central differences must approach J v at rate two (Farrell et al. 2013,
+    doi:10.1137/120873558, do so with Taylor remainders), and <w, J v> = <J^T w, v>.  Raises DifferentiationError with a table
+    of what failed; answers a Report.
+    """
+    if order < 1:
+        raise ArgumentError(f"order={order}: derivatives start at 1")
+    names = argument_names(f, len(args))
+    moving = [i for i, a in enumerate(args) if _is_floating(a)]
+    if not moving:
+        raise ArgumentError(f"no argument of {name_of(f)} holds floats", fix="pass at least one array of floats")
+    checks = tuple(_check(f, args, moving, names, order, 1, "", np.random.default_rng(0)))
+    report = Report(name_of(f), checks)
+    if not report.passed:
+        failed = sorted({f"{c.mode} in {c.argument!r} (order {c.order})" for c in checks if not c.passed})
+        raise DifferentiationError(f"derivatives of {report.name} are wrong: {', '.join(failed)}\n{report}",
+                                   fix="if the point is a kink, check beside it")  # fmt: skip
+    return report
+
+
+def _is_floating(tree: Any) -> bool:
+    leaves = flatten(tree)[0]
+    return bool(leaves) and all(not isinstance(x, Array) and np.asarray(x).dtype.kind == "f" for x in leaves)
+
+
+def _vector(tree: Any) -> np.ndarray:
+    leaves = flatten(tree)[0]
+    return np.concatenate([np.ravel(np.asarray(x)) for x in leaves])
+
+
+def _like(tree: Any, vector: np.ndarray) -> Any:
+    """The numbers of a vector nested and shaped as `tree`."""
+    leaves, structure = flatten(tree)
+    out, start = [], 0
+    for x in leaves:
+        x = np.asarray(x)
+        out.append(vector[start : start + x.size].reshape(x.shape).astype(x.dtype)[()])
+        start += x.size
+    return structure.build(out)
+
+
+def _check(
+    f: Callable, args: Sequence[Any], moving: list[int], names: list[str], order: int, level: int, path: str,
+    rng: np.random.Generator,
+) -> Iterator[Check]:  # fmt: skip
+    def of_moving(*xs: Any) -> Any:
+        given = list(args)
+        for i, x in zip(moving, xs, strict=True):
+            given[i] = x
+        return f(*given)
+
+    xs = tuple(args[i] for i in moving)
+    directions = tuple(_like(x, rng.standard_normal(_vector(x).size)) for x in xs)
+    value, pullback = vjp(of_moving, *xs)
+    weight = _like(value, rng.standard_normal(_vector(value).size))
+    back = pullback(weight)
+    for k, i in enumerate(moving):
+        only = tuple(d if j == k else _like(d, np.zeros(_vector(d).size)) for j, d in enumerate(directions))
+        _, slope = jvp(of_moving, xs, only)
+        error, rate, passed = _against_differences(of_moving, xs, only, _vector(slope))
+        yield Check(level, path + "forward", names[i], "differences", error, rate, passed)
+        error, passed = _dot_product(_vector(weight), _vector(slope), _vector(back[k]), _vector(directions[k]))
+        yield Check(level, path + "reverse", names[i], "forward", error, None, passed)
+    if level < order:
+        def forward(*ys: Any) -> Any:
+            return jvp(of_moving, ys, directions)[1]
+
+        def reverse(*ys: Any) -> Any:
+            return vjp(of_moving, *ys)[1](weight)
+
+        again, inner = list(range(len(xs))), [names[i] for i in moving]
+        yield from _check(forward, xs, again, inner, order, level + 1, path + "forward, then ", rng)
+        yield from _check(reverse, xs, again, inner, order, level + 1, path + "reverse, then ", rng)
+
+
+def _epsilon(*vectors: np.ndarray) -> float:
+    return max(float(np.finfo(v.dtype).eps) for v in vectors)
+
+
+def _against_differences(f: Callable, xs: tuple, directions: tuple, slope: np.ndarray) -> tuple[float, float | None, bool]:
+    """The smallest distance from central differences, the rate at which the distance shrinks, and whether that is right."""
+    if not np.all(np.isfinite(slope)):
+        return math.inf, None, False
+    points, steps = [_vector(x) for x in xs], [_vector(d) for d in directions]
+    size = max(1.0, *(float(np.max(np.abs(x), initial=0.0)) for x in points))
+    epsilon, h = _epsilon(slope, *points), 0.03 / max(1.0, *(float(np.max(np.abs(d), initial=0.0)) for d in steps))
+    errors, noises = [], []
+    for _ in range(HALVINGS):
+        with np.errstate(all="ignore"):
+            at = [[_like(x, p + s * h * d) for x, p, d in zip(xs, points, steps, strict=True)] for s in (1.0, -1.0)]
+            high, low = (_vector(f(*moved)) for moved in at)
+            difference = (high.astype(np.float64) - low) / (2.0 * h)
+        errors.append(float(np.max(np.abs(difference - slope), initial=0.0)))
+        # rounding of the values, and of the points that they were taken at
+        scale = float(np.max(np.abs(high), initial=0.0)) + size * float(np.max(np.abs(slope), initial=0.0))
+        noises.append(16.0 * epsilon * scale / h)
+        h /= 2.0
+    if not all(map(math.isfinite, errors)):
+        return math.inf, None, False
+    above = [e for e, n in zip(errors, noises, strict=True) if e > n]
+    rates = [math.log2(a / b) for a, b in zip(above, above[1:], strict=False)][-3:]
+    if not rates:  # the differences are exact, or fall below rounding at once
+        return min(errors), None, True
+    return min(errors), max(rates), max(rates) > RATE
+
+
+def _dot_product(w: np.ndarray, slope: np.ndarray, back: np.ndarray, v: np.ndarray) -> tuple[float, bool]:
+    left, right = (float(np.dot(a.astype(np.float64), b)) for a, b in ((w, slope), (back, v)))
+    scale = float(np.dot(np.abs(w), np.abs(slope)) + np.dot(np.abs(back), np.abs(v)))
+    error = abs(left - right) / scale if scale else 0.0
+    return error, error < 1e4 * _epsilon(w, slope, back, v)

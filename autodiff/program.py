@@ -1,0 +1,103 @@
+"""Tracing: a plain numpy function, called once on Arrays, becomes the nodes of what it returns."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from .array import Array, lift
+from .errors import TraceError
+from .graph import Node
+
+
+@dataclass(frozen=True)
+class Structure:
+    """How values are nested in tuples, lists and dicts; `kind` is None for a single value."""
+
+    kind: Any = None
+    keys: tuple = ()
+    children: tuple[Structure, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The number of values."""
+        return 1 if self.kind is None else sum(c.size for c in self.children)
+
+    def build(self, leaves: Sequence[Any]) -> Any:
+        """The values of `leaves`, nested again."""
+        return self._build(iter(leaves))
+
+    def _build(self, leaves: Iterator[Any]) -> Any:
+        if self.kind is None:
+            return next(leaves)
+        if self.kind is type(None):
+            return None
+        parts = [c._build(leaves) for c in self.children]
+        if issubclass(self.kind, dict):
+            return self.kind(zip(self.keys, parts, strict=True))
+        return self.kind(*parts) if hasattr(self.kind, "_fields") else self.kind(parts)
+
+    def __str__(self) -> str:
+        if self.kind is None:
+            return "*"
+        if self.kind is type(None):
+            return "None"
+        parts = [str(c) for c in self.children]
+        if issubclass(self.kind, dict):
+            return "{" + ", ".join(f"{k!r}: {p}" for k, p in zip(self.keys, parts, strict=True)) + "}"
+        return f"[{', '.join(parts)}]" if issubclass(self.kind, list) else f"({', '.join(parts)}{',' * (len(parts) == 1)})"
+
+
+ONE_VALUE = Structure()
+
+
+def flatten(tree: Any) -> tuple[list[Any], Structure]:
+    """The values nested in tuples, lists and dicts (by key, in the order of the dict), and how they were nested."""
+    if tree is None:
+        return [], Structure(type(None))
+    if not isinstance(tree, (tuple, list, dict)):
+        return [tree], ONE_VALUE
+    pairs = [flatten(child) for child in (tree.values() if isinstance(tree, dict) else tree)]
+    keys = tuple(tree) if isinstance(tree, dict) else ()
+    return [leaf for leaves, _ in pairs for leaf in leaves], Structure(type(tree), keys, tuple(s for _, s in pairs))
+
+
+def name_of(f: Callable) -> str:
+    """What a function is called in messages."""
+    return getattr(f, "__name__", type(f).__name__)
+
+
+def argument_names(f: Callable, count: int) -> list[str]:
+    """The names of the first `count` positional arguments of f, numbers where it does not tell."""
+    try:
+        parameters = list(inspect.signature(f).parameters.values())
+    except (TypeError, ValueError):
+        parameters = []
+    names = [p.name for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
+
+
+def trace(f: Callable, *args: Any, **kwargs: Any) -> tuple[list[Node], Structure]:
+    """The nodes that `f(*args)` returns, and how they are nested.
+
+    `args` are Arrays (or tuples, lists and dicts of them) and whatever else f takes.  Raises TraceError, a TypeError, if f
+    returns None or something that is not an array.
+    """
+    result = f(*args, **kwargs)
+    if result is None:
+        raise TraceError(f"{name_of(f)} returned None", fix=f"did you forget to return a value from {name_of(f)}?")
+    leaves, structure = flatten(result)
+    if not leaves:
+        raise TraceError(f"{name_of(f)} returned {structure}, which holds no array", fix="return an array")
+    return [_result(f, leaf) for leaf in leaves], structure
+
+
+def _result(f: Callable, leaf: Any) -> Node:
+    if isinstance(leaf, (Array, bool, int, float, np.generic, np.ndarray)):
+        return lift(leaf)
+    raise TraceError(f"{name_of(f)} returned a {type(leaf).__name__}, not an array",
+                     fix="return arrays, or tuples, lists and dicts of arrays")  # fmt: skip
