@@ -10,9 +10,10 @@ import numpy as np
 from pinn.errors import RecipeError
 from pinn.optimizers.oracle import Oracle, State, evaluate
 
-# Losses closer than this share of their size cannot be told apart: the rounding of one sum of squares.
 EPS = float(np.finfo(np.float64).eps)
-ROUNDING = 10 * EPS
+# Losses closer than this share of their size are told apart by their slopes. The rounding of a sum of squares is some EPS, but
+# residuals are small differences of large terms, and their rounding is that of the terms (Hager & Zhang take 1e-6).
+ROUNDING = 1e-10
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +50,11 @@ def cubic_minimum(a: Trial, b: Trial) -> float:
 def secant_zero(a: Trial, b: Trial) -> float:
     """Where the slope vanishes if it is linear between both trials; nan if both slopes agree."""
     return a.step - a.slope * (b.step - a.step) / (b.slope - a.slope) if b.slope != a.slope else float("nan")
+
+
+def interpolate(a: Trial, b: Trial, noise: float) -> float:
+    """Where the minimum between or beyond two trials is expected; by slopes alone if the losses differ by `noise` only."""
+    return secant_zero(a, b) if abs(a.loss - b.loss) <= noise else cubic_minimum(a, b)
 
 
 def first_step(slope: float, decrease: float) -> float:
@@ -119,16 +125,16 @@ class StrongWolfe:
                 previous, low = low, trial
             if high is None:  # still falling: go on along the cubic, by a factor that grows geometrically
                 reach = low.step - previous.step
-                step = cubic_minimum(previous, low)
+                step = interpolate(previous, low, noise)
                 nearest, farthest = low.step + 1.1 * reach, low.step + 4.0 * reach
-                step = min(max(step, nearest), farthest) if isfinite(step) else farthest
+                step = min(max(step, nearest), farthest) if step > low.step else farthest
                 if step >= wall:
                     step = 0.5 * (low.step + wall)
                 continue
             span = abs(high.step - low.step)
             if span <= EPS * max(low.step, high.step):
                 break
-            step = secant_zero(low, high) if abs(high.loss - low.loss) <= noise else cubic_minimum(low, high)
+            step = interpolate(low, high, noise)
             left, right = min(low.step, high.step), max(low.step, high.step)
             if not left + 0.05 * span <= step <= right - 0.05 * span:
                 near_low = isfinite(step) and abs(step - low.step) < 0.05 * span
@@ -136,7 +142,8 @@ class StrongWolfe:
             if span > 0.66 * width:  # the last interpolation hardly narrowed the bracket
                 step = 0.5 * (left + right)
             width = span
-        if lowest.loss < start.loss and lowest.loss <= start.loss + self.c1 * lowest.step * start.slope:
+        # Short of both conditions a clear decrease still is a step; one by rounding alone would repeat for ever.
+        if start.loss - lowest.loss > noise and lowest.loss <= start.loss + self.c1 * lowest.step * start.slope:
             return Search(lowest, count)
         beyond = f", not finite from step {wall:.3g} on" if isfinite(wall) else ""
         return Search(None, count, f"{count} trials along slope {start.slope:.3g}{beyond}")

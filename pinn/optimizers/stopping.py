@@ -11,9 +11,10 @@ from pinn.errors import RecipeError
 
 @dataclass(frozen=True)
 class Progress:
-    """The past of a descent: the largest gradient entry at its start, the steps in a row that stood still, last decrease."""
+    """The past of a descent: the largest entry of its first gradient, its lowest loss, steps since then, last decrease."""
 
     first_gradient: float
+    lowest: float = float("inf")
     standstill: int = 0
     decrease: float = 0.0
 
@@ -40,9 +41,10 @@ class Stopping:
 
     def judge(self, past: Progress, before: float, loss: float, gradient: np.ndarray) -> tuple[Progress, str | None]:
         """The past after a step from loss `before` to `loss` with `gradient` `(size,)`, and the reason to stop, if any."""
-        share = (before - loss) / max(abs(before), abs(loss)) if before != loss else 0.0
-        standstill = past.standstill + 1 if share <= self.loss else 0
-        now = Progress(past.first_gradient, standstill, before - loss)
+        lowest = min(past.lowest, before)
+        won = lowest - loss > self.loss * max(abs(lowest), abs(loss))
+        standstill = 0 if won else past.standstill + 1
+        now = Progress(past.first_gradient, min(lowest, loss), standstill, before - loss)
         reason = self.flat(past, gradient)
         if reason is None and standstill >= self.patience:
             reason = f"relative decrease of the loss below {self.loss:.2g} in {standstill} steps in a row, at loss {loss:.6g}"
