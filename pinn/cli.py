@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import os
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,13 +89,14 @@ def solve(
     with blame(path), ExitStack() as stack:
         stated, recipe = run.load_problem(path, overrides)
         callbacks: list[Any] = []
-        note = None
+        note: Callable[[str], None] | None = None
         if not quiet:
-            shown = stack.enter_context(progress(console))
+            shown = progress(console)
+            stack.enter_context(shown)
             callbacks.append(shown)
             note = shown.note
         callbacks.append(stack.enter_context(Interrupt(
-            None if note is None else lambda: note("finishing this step; press Ctrl-C again to abort at once"))))
+            None if note is None else partial(note, "finishing this step; press Ctrl-C again to abort at once"))))
         try:
             solution = run.solve_and_report(stated, recipe, seconds=seconds, seed=seed, threads=threads, out=out,
                                             resume=resume, callbacks=tuple(callbacks))
