@@ -3,6 +3,7 @@
 from . import rules  # noqa: F401  (fills the table of primitives)
 from .array import Array, lift
 from .checking import check_derivatives
+from .compile import BoundProgram, PointProgram
 from .errors import (
     ArgumentError,
     AutodiffError,
@@ -16,11 +17,11 @@ from .errors import (
 from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, value_and_grad, vjp, vmap
 from .graph import SYMBOL, Node, substitute, symbol, text, view, walk
 from .interpret import evaluate
-from .transforms import Forward, Laplacian, Taylor, forward, rebuild, reverse, taylor
+from .transforms import Collapsed, Forward, Laplacian, Taylor, forward, rebuild, reverse, taylor
 from .types import POINT, SHARED
 
 __all__ = [
-    "POINT", "SHARED", "ArgumentError", "Array", "AutodiffError", "CompileError", "DifferentiationError", "Forward",
+    "POINT", "SHARED", "BoundProgram", "PointProgram", "ArgumentError", "Array", "AutodiffError", "Collapsed", "CompileError", "DifferentiationError", "Forward",
     "Laplacian", "NoRuleError", "Node", "NumericsError", "ShapeError", "Taylor", "TraceError", "check_derivatives",
     "evaluate", "forward", "grad", "hessian", "hvp", "jacobian", "jet", "jvp", "laplacian", "rebuild", "reverse",
     "substitute", "symbol", "taylor", "text", "value_and_grad", "view", "vjp", "vmap", "walk",

@@ -102,7 +102,7 @@ def nt_blocks(M: int, K: int, vectors: int) -> tuple[list[Group], list[Group]]:
             * b
             * (
                 vectors * (max(r * s / 2, 4.0, (r + s) / 2) + 0.4 * r + 0.3)
-                + r * (2 + 1.5 * sum(ceil(s / 2**t) for t in (1, 2, 3)))
+                + r * (2 * s.bit_count() + 1.5 * sum(ceil(s / 2**t) for t in (1, 2, 3)))
             )
             for _, a, r in groups[0]
             for _, b, s in groups[1]

@@ -92,8 +92,6 @@ def _simplify(spec: str, a: Node, b: Node) -> Node | None:
             return STACK.make(tuple(SUM.make((MULTIPLY.make((INDEX.make((a,), (i,)), b)),), (0,)) for i in range(rows)), 0)
         if b.op is BROADCAST and b.args[0].shape == ():
             return MULTIPLY.make((b.args[0], SUM.make((a,), (1,))))
-        if b.op is MULTIPLY and b.args[0].shape == () and b.args[0].lane is SHARED:
-            return MULTIPLY.make((b.args[0], contract("ab,b->a", a, b.args[1])))
     return None
 
 

@@ -4,6 +4,6 @@ from .batch import Batch
 from .forward import Forward, forward
 from .reverse import reverse
 from .simplify import lower, rebuild
-from .taylor import Laplacian, Taylor, taylor
+from .taylor import Collapsed, Laplacian, Taylor, taylor
 
-__all__ = ["Batch", "Forward", "Laplacian", "Taylor", "forward", "lower", "rebuild", "reverse", "taylor"]
+__all__ = ["Collapsed", "Batch", "Forward", "Laplacian", "Taylor", "forward", "lower", "rebuild", "reverse", "taylor"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
+from ..array import lift
 from ..errors import NoRuleError
 from ..graph import Node, constant, walk
 from ..primitive import TABLE, is_zero
@@ -91,15 +92,17 @@ def taylor(outputs: Iterable[Node], series: Mapping[Node, Sequence[Node | None]]
     return [[mode.coefficient(o, k) for k in range(1, order + 1)] for o in outputs]
 
 
-class Laplacian:
-    """sum_i d^2/dx_i^2 carried as one summed channel beside the gradient: d + 2 channels instead of 2 d + 1.
+class Collapsed:
+    """A linear operator L = sum_i a_i D_i^2 + sum_j b_j D_j with constant coefficients, carried as *one* channel.
 
-    L_y = sum_a p_a L_a + sum_i sum_a (D_i p_a) (D_i a)   (forward Laplacian, Li et al. 2023, arXiv:2307.08214, eq. 5).
+    L_y = sum_a p_a L_a + sum_i a_i sum_a (D_i p_a) (D_i a): the first derivatives D_i are needed, the single second ones and the
+    D_j are not.  With a_i = 1 and no b_j this is the forward Laplacian (Li et al. 2023, arXiv:2307.08214, eq. 5), d + 2 channels
+    instead of 2 d + 1; the heat operator u_t - k u_xx takes 3 channels instead of 4.
     """
 
-    def __init__(self, directions: Sequence[Forward], collect: Callable[[Node], Node] = lambda term: term):
-        # `collect` sums over directions that are one batch: its argument is the term of a generic direction
-        self.directions, self.collect = list(directions), collect
+    def __init__(self, second: Sequence[tuple[Forward, Node | float]], first: Sequence[tuple[Forward, Node | float]] = ()):
+        self.second = [(d, lift(c)) for d, c in second]
+        self.first = [(d, lift(c)) for d, c in first]
         self.known: dict[int, Node | None] = {}
         self._held: list[Node] = []
 
@@ -113,29 +116,35 @@ class Laplacian:
         return known[node.serial]
 
     def _rule(self, node: Node) -> Node | None:
-        if not node.args or all(d.of(node) is None for d in self.directions):
+        total: Node | None = None
+        if not node.args:
+            for d, c in self.first:
+                if (t := d.of(node)) is not None:
+                    total = add(total, multiply(c, t))
+            return total
+        if all(d.of(node) is None for d, _ in self.second + self.first):
             return None
-        parts, sort, total = [self.known[a.serial] for a in node.args], node.op.sort, None
+        parts, sort = [self.known[a.serial] for a in node.args], node.op.sort
         if sort == "elementwise":
-            for a, p, second in zip(node.args, partials(node), parts, strict=True):
+            for a, p, part in zip(node.args, partials(node), parts, strict=True):
                 if p is None or is_zero(p):
                     continue
-                if second is not None:
-                    total = add(total, multiply(p, second))
-                for d in self.directions:
+                if part is not None:
+                    total = add(total, multiply(p, part))
+                for d, c in self.second:
                     dp, da = d.of(p), d.of(a)
                     if dp is not None and da is not None:
-                        total = add(total, self.collect(multiply(dp, da)))
+                        total = add(total, multiply(c, multiply(dp, da)))
             return total
         if sort == "multilinear":
             (a, b), (la, lb) = node.args, parts
             for x, y in ((la, b), (a, lb)):
                 if x is not None and y is not None:
                     total = add(total, node.op.make((x, y), node.attr))
-            for d in self.directions:
+            for d, c in self.second:
                 da, db = d.of(a), d.of(b)
                 if da is not None and db is not None:
-                    total = add(total, multiply(constant(2.0), self.collect(node.op.make((da, db), node.attr))))
+                    total = add(total, multiply(constant(2.0), multiply(c, node.op.make((da, db), node.attr))))
             return total
         if all(p is None for p in parts):
             return None
@@ -144,4 +153,9 @@ class Laplacian:
         if sort == "select":
             c, a, b = node.args
             return TABLE[node.op.name].make((c, filled(parts[1], a), filled(parts[2], b)))
-        raise NoRuleError(f"{node.op.name} has no Laplacian rule", fix="sum the second derivatives instead")
+        raise NoRuleError(f"{node.op.name} has no collapsed rule", fix="sum the derivatives one by one instead")
+
+
+def Laplacian(directions: Sequence[Forward]) -> Collapsed:  # noqa: N802  (mathematics keeps its name)
+    """sum_i D_i^2 over the given directions, as one channel."""
+    return Collapsed([(d, 1.0) for d in directions])
