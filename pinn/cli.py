@@ -113,7 +113,7 @@ def list_problems() -> None:
     """Show the problems that come with the distribution."""
     console = Console()
     problems = list(run.available_problems())
-    if not console.is_terminal:
+    if not console.file.isatty():
         width = max((len(name) for name, _, _ in problems), default=0)
         for name, _, line in problems:
             typer.echo(f"{name:{width}}  {line}".rstrip())
@@ -192,7 +192,7 @@ def blame(path: Path) -> Iterator[None]:
 
 def show_rows(console: Console, title: str, rows: Sequence[tuple[str, str]]) -> None:
     """Labelled rows: a table on a terminal, aligned text anywhere else."""
-    if not console.is_terminal:
+    if not console.file.isatty():
         width = max(len(label) for label, _ in rows)
         typer.echo(title)
         for label, text in rows:

@@ -59,12 +59,19 @@ class Panel:
             self._activity = "first step"
             self._say(f"compiled in {duration(event.seconds)}")
         elif type(event) is StageEnded:
-            self._say(f"{event.stage} ended: {event.reason}")
+            self._say(f"{event.stage} ended: {event.reason}{self._reached()}")
             self._latest, self._activity = None, "next stage"
             self._arrival = time.perf_counter()
         else:
             self._latest, self._activity = None, "writing results"
             self._arrival = time.perf_counter()
+
+    def _reached(self) -> str:
+        """Where the stage came to: the panel vanishes, this line stays."""
+        if self._latest is None:
+            return ""
+        errors = "".join(f", error {name} {magnitude(value)}" for name, value in self._errors.items())
+        return f" (step {count(self._latest.iteration)}, loss {magnitude(self._latest.loss)}{errors})"
 
     def _say(self, line: str) -> None:
         self._console.print(Text(line, style="dim"))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from rich.console import Console
 
 from pinn.callbacks.lines import Lines
@@ -13,4 +11,5 @@ from pinn.callbacks.panel import Panel
 def progress(console: Console | None = None) -> Panel | Lines:
     """A live panel on a terminal, plain lines anywhere else; both are callbacks to be opened with `with`."""
     console = Console() if console is None else console
-    return Panel(console) if console.is_terminal and not console.is_dumb_terminal else Lines(sys.stdout)
+    # the stream itself is asked: FORCE_COLOR makes rich believe in a terminal where a log file listens
+    return Panel(console) if console.file.isatty() and not console.is_dumb_terminal else Lines(console.file)

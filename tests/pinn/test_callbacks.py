@@ -183,7 +183,7 @@ def test_the_panel_shows_all_of_it_and_leaves_nothing_behind():
         panel(Finished(SOLUTION))
     shown = stream.getvalue()
     for words in ("burgers: 2,241 parameters, seed 7", "compiled in 1.50 s", "step 1,000 of 5,000", "500 it/s", "7.50e-04",
-                  "relative L2 error of u[x=0]", "5.00e-01", "left", "finishing this step", "adam ended: 5000 steps done"):
+                  "relative L2 error of u[x=0]", "5.00e-01", "left", "finishing this step", "adam ended: 5000 steps done (step 1,000, loss 1.00e-03,"):
         assert words in shown
     assert threading.active_count() == 1 or all("live" not in thread.name.lower() for thread in threading.enumerate())
     last_frame = shown[shown.rindex("╰"):]
@@ -192,10 +192,14 @@ def test_the_panel_shows_all_of_it_and_leaves_nothing_behind():
 
 def test_progress_is_a_panel_on_a_terminal_and_lines_elsewhere(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
-    assert isinstance(progress(Console(file=io.StringIO(), force_terminal=True)), Panel)
-    assert isinstance(progress(Console(file=io.StringIO(), force_terminal=False)), Lines)
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True
+    assert isinstance(progress(Console(file=terminal)), Panel)
+    assert isinstance(progress(Console(file=io.StringIO())), Lines)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    assert isinstance(progress(Console(file=io.StringIO())), Lines)
     monkeypatch.setenv("TERM", "dumb")
-    assert isinstance(progress(Console(file=io.StringIO(), force_terminal=True)), Lines)
+    assert isinstance(progress(Console(file=terminal)), Lines)
 
 
 @pytest.mark.parametrize("callback", [Lines(io.StringIO()), Panel(Console(file=io.StringIO())), Collect(), Interrupt(),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import subprocess
@@ -11,6 +12,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from rich.console import Console
 
 from autodiff.errors import TraceError
 from pinn import cli
@@ -182,6 +184,18 @@ def test_ctrl_c_asks_to_stop_and_twice_aborts(room, capsys):
 def test_list_is_plain_in_a_pipe(room, capsys):
     assert cli.main(["list"]) == 0
     assert capsys.readouterr().out == "heat_1d  Heat conduction.\nburgers  Viscous [Burgers].\n"
+
+
+def test_a_terminal_gets_tables(room, monkeypatch):
+    screen = io.StringIO()
+    screen.isatty = lambda: True
+    monkeypatch.setattr(cli, "Console", lambda **options: Console(file=screen, width=100, color_system=None))
+    assert cli.main(["list"]) == 0
+    assert [line.split("  ")[0] for line in screen.getvalue().splitlines()] == ["problem", "heat_1d", "burgers"]
+    assert "Viscous [Burgers]." in screen.getvalue()
+    assert cli.main(["solve", "burgers"]) == 0
+    final = screen.getvalue()[screen.getvalue().rindex("\x1b[2K"):]
+    assert "│ relative L2 error of u " in final and "3.10e-04" in final and "compiled in 1.50 s" in screen.getvalue()
 
 
 def test_check_passes_and_fails_by_what_it_finds(room, capsys):
