@@ -21,8 +21,9 @@ from .transforms import Collapsed, Forward, Laplacian, Taylor, forward, rebuild,
 from .types import POINT, SHARED
 
 __all__ = [
-    "POINT", "SHARED", "BoundProgram", "PointProgram", "ArgumentError", "Array", "AutodiffError", "Collapsed", "CompileError", "DifferentiationError", "Forward",
-    "Laplacian", "NoRuleError", "Node", "NumericsError", "ShapeError", "Taylor", "TraceError", "check_derivatives",
-    "evaluate", "forward", "grad", "hessian", "hvp", "jacobian", "jet", "jvp", "laplacian", "rebuild", "reverse",
-    "substitute", "symbol", "taylor", "text", "value_and_grad", "view", "vjp", "vmap", "walk",
+    "POINT", "SHARED", "SYMBOL", "ArgumentError", "Array", "AutodiffError", "BoundProgram", "Collapsed", "CompileError",
+    "DifferentiationError", "Forward", "Laplacian", "Node", "NoRuleError", "NumericsError", "PointProgram",
+    "ShapeError", "Taylor", "TraceError", "check_derivatives", "evaluate", "forward", "grad", "hessian", "hvp",
+    "jacobian", "jet", "jvp", "laplacian", "lift", "rebuild", "reverse", "substitute", "symbol", "taylor", "text",
+    "value_and_grad", "view", "vjp", "vmap", "walk",
 ]  # fmt: skip
