@@ -183,7 +183,8 @@ def test_the_panel_shows_all_of_it_and_leaves_nothing_behind():
         panel(Finished(SOLUTION))
     shown = stream.getvalue()
     for words in ("burgers: 2,241 parameters, seed 7", "compiled in 1.50 s", "step 1,000 of 5,000", "500 it/s", "7.50e-04",
-                  "relative L2 error of u[x=0]", "5.00e-01", "left", "finishing this step", "adam ended: 5000 steps done (step 1,000, loss 1.00e-03,"):
+                  "relative L2 error of u[x=0]", "5.00e-01", "left", "finishing this step",
+                  "adam ended: 5000 steps done (step 1,000, loss 1.00e-03,"):
         assert words in shown
     assert threading.active_count() == 1 or all("live" not in thread.name.lower() for thread in threading.enumerate())
     last_frame = shown[shown.rindex("╰"):]
