@@ -1,4 +1,4 @@
-"""Kovasznay flow on (-1/2, 1) x (-1/2, 3/2]: steady, incompressible Navier-Stokes behind a grid,
+"""Kovasznay flow behind a grid: the steady, incompressible Navier-Stokes equations on (-1/2, 1) x (-1/2, 3/2):
 
     u u_x + v u_y + p_x = Lap u / Re,     u v_x + v v_y + p_y = Lap v / Re,     u_x + v_y = 0.
 
