@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import time
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -180,6 +181,13 @@ def states(optimizer, oracle, most=3000, theta=None):
     while chain[-1].stop is None and chain[-1].iteration < most:
         chain.append(optimizer.step(oracle, chain[-1]))
     return chain
+
+
+def states_from(optimizer, oracle, state, steps):
+    """The state `steps` further on."""
+    for _ in range(steps):
+        state = optimizer.step(oracle, state)
+    return state
 
 
 # Accuracy and cost -------------------------------------------------------------------------------------------------------
@@ -481,6 +489,16 @@ def test_two_runs_agree_bit_by_bit(name):
     assert len(one) == len(two)
     for a, b in zip(one, two, strict=True):
         assert np.array_equal(a.theta, b.theta) and a.loss == b.loss and a.stop == b.stop
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_a_saved_state_goes_on_bit_by_bit(name):
+    optimizer = ALL[name]
+    state = states(optimizer, network(), 15)[-1]
+    saved = pickle.dumps(state)
+    oracle = network()
+    expected, again = (states_from(optimizer, oracle, start, 10) for start in (state, pickle.loads(saved)))
+    assert np.array_equal(expected.theta, again.theta) and expected.loss == again.loss
 
 
 @pytest.mark.parametrize("name", ALL)
