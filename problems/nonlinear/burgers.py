@@ -17,14 +17,14 @@ def cole_hopf(x, t, nu):
     """u = -Int sin(pi (x - e)) E de / Int E de,   E = exp(-cos(pi (x - e)) / (2 pi nu) - e^2 / (4 nu t)),   in any shape.
 
     The trapezoid rule, spectrally accurate here, on |e| <= (4 t (40 nu + 1 / pi))^(1/2): beyond it E is below exp(-40) of
-    E at e = 0, whatever x.  The error is below 1e-14 at nu = 0.01 / pi, and the rule resolves E down to nu = 3e-4.
+    E at e = 0, whatever x.  The constant exp(-1 / (2 pi nu)) taken out of E leaves -cos(pi (x - e) / 2)^2 / (pi nu), which
+    cannot overflow.  The error is below 1e-14 at nu = 0.01 / pi; below nu = 5e-4 E leaves the range of float64, and u is NaN.
     """
     x, t = np.add(x, 0 * t), np.add(t, 0 * x)
     later = np.where(t > 0, t, 1.0)
     width = np.sqrt(4 * later * (40 * nu + 1 / np.pi))
     angle = np.pi * (x[..., None] - width[..., None] * NODES)
-    exponent = -np.cos(angle) / (2 * np.pi * nu) - (40 + 1 / (np.pi * nu)) * NODES**2
-    weight = np.exp(exponent - np.max(exponent, axis=-1)[..., None])
+    weight = np.exp(-np.cos(angle / 2)**2 / (np.pi * nu) - (40 + 1 / (np.pi * nu)) * NODES**2)
     wave = np.sum(np.sin(angle) * weight, axis=-1) / np.sum(weight, axis=-1)
     return -np.where(t > 0, wave, np.sin(np.pi * x))
 
