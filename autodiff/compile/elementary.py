@@ -240,6 +240,50 @@ def log1p(x: Value) -> Value:
     return x.choose("==", 0.0, x, logarithm(u, (x - (u - 1.0)) / u))
 
 
+# erf(x) = x + x S(x*x) for |x| < 1 and 1 - exp(-x*x) T(s), s = (3x - 8)/(x + 4), for x in [1, 6]: interpolation at 12 and 16
+# Chebyshev nodes, computed in 200 bits; relative errors 8e-18 and 5e-17 (of which erf sees a sixth).
+_ERF_NEAR = (
+    0.1283791670955125739,
+    -0.37612638903183543,
+    0.11283791670945006,
+    -0.02686617064323777,
+    0.0052239776071164225,
+    -0.0008548325975389692,
+    0.00012055294904839707,
+    -1.492473690741966e-05,
+    1.6447424703317362e-06,
+    -1.6208483801871705e-07,
+    1.3720064546777686e-08,
+    -7.795898827002142e-10,
+)
+_ERF_FAR = (
+    0.19907263099386566,
+    -0.14812992991458332,
+    0.055891085566079926,
+    -0.018078437227012082,
+    0.004990286041095359,
+    -0.0011615374405673708,
+    0.00022259643172453767,
+    -3.346127706454e-05,
+    3.498817724639476e-06,
+    -1.4320649275925599e-07,
+    -2.5772220860626256e-08,
+    4.956466489229388e-09,
+    -1.0609088834225667e-10,
+    -6.917780982018686e-11,
+    5.9943243455437045e-12,
+    7.970561922845925e-13,
+)
+
+
+def erf(x: Value) -> Value:
+    y = x.magnitude().clamp(0.0, 6.0)
+    z = y * y
+    near = z.polynomial(*_ERF_NEAR).fma(y, y)
+    far = ((y * 3.0 - 8.0) / (y + 4.0)).polynomial(*_ERF_FAR)
+    return y.choose("<", 1.0, near, exp(z * -1.0).fma(far * -1.0, 1.0)).sign_from(x)
+
+
 def intrinsic_of(formula: Callable[[Value], Value]):
     """The formula as a numba function of one float64 or float32."""
 
@@ -253,4 +297,4 @@ def intrinsic_of(formula: Callable[[Value], Value]):
     return intrinsic(typed)
 
 
-VECTOR = {f.__name__: intrinsic_of(f) for f in (exp, expm1, tanh, sin, cos, log, log1p)}
+VECTOR = {f.__name__: intrinsic_of(f) for f in (exp, expm1, tanh, sin, cos, log, log1p, erf)}

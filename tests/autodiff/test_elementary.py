@@ -87,6 +87,7 @@ def test_sine_and_cosine_are_right_to_the_limit_they_state(name, real):
 
 EDGES = {
     "tanh": [(np.inf, 1.0), (-np.inf, -1.0), (0.0, 0.0), (-0.0, -0.0), (1e4, 1.0), (-1e30, -1.0)],
+    "erf": [(np.inf, 1.0), (-np.inf, -1.0), (0.0, 0.0), (-0.0, -0.0), (7.0, 1.0), (-1e30, -1.0)],
     "sin": [(0.0, 0.0), (-0.0, -0.0), (np.inf, np.nan), (-np.inf, np.nan)],
     "cos": [(np.inf, np.nan), (-np.inf, np.nan)],
     "exp": [(0.0, 1.0), (-0.0, 1.0), (np.inf, np.inf), (-np.inf, 0.0), (1e4, np.inf), (-1e4, 0.0)],
