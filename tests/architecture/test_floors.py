@@ -45,7 +45,7 @@ FLOORS = {
         recipe
         problem
         conditions
-        jetspace
+        jetspace adaptive
         sampling
         geometry optimizers networks history
         events
@@ -54,7 +54,7 @@ FLOORS = {
 }
 
 # Rooms that know no automatic differentiation, and rooms with a shorter list than their floor gives them.
-WITHOUT_AUTODIFF = set("errors version events history optimizers networks geometry sampling plots callbacks".split())
+WITHOUT_AUTODIFF = set("errors version events history optimizers networks geometry sampling adaptive plots callbacks".split())
 NOTHING_ELSE = {"autodiff.transforms": {"errors", "types", "graph", "primitive", "array"}}
 
 # Who may use which distribution: a package, or single rooms of it.
