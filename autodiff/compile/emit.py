@@ -7,6 +7,7 @@ every stride and size a literal.
 from __future__ import annotations
 
 import math
+import re
 
 from ..errors import CompileError
 from ..graph import CONSTANT, SYMBOL, VIEW, Node
@@ -14,7 +15,7 @@ from ..primitive import BROADCAST, TABLE
 from ..types import SHARED
 from . import products
 from .elementary import LARGE, VECTOR
-from .schedule import HEAVY, Loop, Pairs, Plan, Product, cost, is_sum
+from .schedule import HEAVY, Loop, Pairs, Plan, Product, cost
 
 HEADER = """import math
 import numpy as np
@@ -97,7 +98,7 @@ class Emitter:
     def _loop(self, loop: Loop) -> None:
         writer = LoopWriter(self, loop)
         name = self._function(writer.text(), "loop")
-        self._call(name, "q", "r", "pts", *self.vectors, "ws", "acc", "out", *writer.parameters)
+        self._call(name, *writer.inputs, *writer.parameters)
 
 
 class LoopWriter:
@@ -113,6 +114,7 @@ class LoopWriter:
         self.shared: dict[int, str] = {}
         self.top: list[str] = []                 # once per call
         self.row: list[str] = []                 # once per feature
+        self.inputs: list[str] = []
 
     def _parameter(self, key: object, value: int) -> str:
         if key not in self.names:
@@ -263,9 +265,12 @@ class LoopWriter:
         return [([f"far = {self.real}(0.0)"], counted, again)]
 
     def _assemble(self, nests: list[tuple[list[str], list[str], list[str]]]) -> str:
-        names = ["q", "r", *self.names.values()]
-        text = [f"def $(q, r, pts, {', '.join(self.emitter.vectors)}, ws, acc, out"
-                + "".join(f", {o}" for o in self.names.values()) + "):"]  # fmt: skip
+        body = "\n".join([*self.top, *self.row, *(line for nest in nests for lines in nest for line in lines)])
+        # only what the nest reads: every array argument costs compile time
+        used = set(re.findall(r"[a-z]+\b", body)) | {"ws"}
+        self.inputs = [name for name in ("q", "r", "pts", *self.emitter.vectors, "ws", "acc", "out") if name in used]
+        names = [name for name in ("q", "r") if name in used] + list(self.names.values())
+        text = [f"def $({', '.join([*self.inputs, *self.names.values()])}):"]
         text.append(" wide_vectors()")
         # unsigned offsets: a negative index would wrap around, and the doubt alone keeps LLVM from vectorising
         text += [f" {o} &= 0xffffffff" for o in names]
@@ -284,7 +289,3 @@ class LoopWriter:
             text += [indent + line for line in after]
         return "\n".join(text) + "\n"
 
-
-def sums_are_scalars(loop: Loop) -> bool:
-    """Sums over features are one value per point: they sit outside the feature loop."""
-    return all(is_sum(n) for n in loop.sums)

@@ -21,8 +21,9 @@ import numba as nb
 from .target import FEATURES, SOURCE_DIGEST
 
 _OPTIONS = dict(fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False)
-jit = nb.njit(**_OPTIONS)
-main = nb.njit(cache=True, nogil=True, **_OPTIONS)
+# only `main` is called from Python: the wrappers of the others would be a third of the compile time
+jit = nb.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
+main = nb.njit(cache=True, nogil=True, no_cfunc_wrapper=True, **_OPTIONS)
 
 
 @functools.cache
