@@ -131,7 +131,7 @@ def robin(call: Callable, fields: dict, face: Face, unknown: str, value: object,
     return fields[unknown] * alpha + fields[unknown].derivative(face.axis) * (face.sign * beta) - call(value)
 
 
-def residual(function: Callable, on: tuple[Face, ...] | None = None, name: str = "residual") -> list[Condition]:
+def residual(function: Callable, on: tuple[Face, ...], name: str) -> list[Condition]:
     return [Condition(name, lambda call, fields, face: call(function), on)]
 
 

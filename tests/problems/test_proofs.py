@@ -1,0 +1,28 @@
+"""Every problem file proven by the library itself: the exact solution put into each of its equations and conditions."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+PROBLEMS = Path(__file__).parents[2] / "problems"
+MODULES = sorted(
+    ".".join(path.relative_to(PROBLEMS.parent).with_suffix("").parts)
+    for path in PROBLEMS.rglob("*.py") if path.name != "__init__.py")
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_the_exact_solution_is_proven_by_substitution(module):
+    for row in importlib.import_module(module).problem().prove():
+        assert row.holds and row.method == "derivatives", row
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_exact_is_finite_on_the_closed_domain(module):
+    problem = importlib.import_module(module).problem()
+    corners = np.stack([axis.ravel() for axis in np.meshgrid(*problem.domain.bounds.values())], axis=-1)
+    for values in problem.exact_fields(corners).values():
+        assert np.all(np.isfinite(values))
