@@ -83,6 +83,8 @@ class Taylor:
         if sort == "select":
             c, a, b = node.args
             return node.op.make((c, filled(parts[1], a), filled(parts[2], b)))
+        if sort == "opaque" and node.op.picks:
+            return node.op.forward(node, parts)
         raise NoRuleError(f"{node.op.name} has no Taylor rule", fix="nest ad.jvp instead")
 
 
@@ -95,12 +97,19 @@ def taylor(outputs: Iterable[Node], series: Mapping[Node, Sequence[Node | None]]
 class Collapsed:
     """A linear operator L = sum_i a_i D_i^2 + sum_j b_j D_j with constant coefficients, carried as *one* channel.
 
-    L_y = sum_a p_a L_a + sum_i a_i sum_a (D_i p_a) (D_i a): the first derivatives D_i are needed, the single second ones and the
-    D_j are not.  With a_i = 1 and no b_j this is the forward Laplacian (Li et al. 2023, arXiv:2307.08214, eq. 5), d + 2 channels
-    instead of 2 d + 1; the heat operator u_t - k u_xx takes 3 channels instead of 4.
+    L_y = sum_a p_a L_a + sum_i a_i sum_a (D_i p_a) (D_i a): the first derivatives D_i are needed, the second ones and the D_j are
+    not.  With a_i = 1 and no b_j this is the forward Laplacian (Li et al. 2023, arXiv:2307.08214, eq. 5), d + 2 channels instead
+    of 2 d + 1; the heat operator u_t - k u_xx takes 3 channels instead of 4.
     """
 
-    def __init__(self, second: Sequence[tuple[Forward, Node | float]], first: Sequence[tuple[Forward, Node | float]] = ()):
+    def __init__(
+        self,
+        second: Sequence[tuple[Forward, Node | float]],
+        first: Sequence[tuple[Forward, Node | float]] = (),
+        collect: Callable[[Node], Node] = lambda term: term,
+    ):
+        # `collect` sums over directions that are one batch: its argument is the term of a generic direction
+        self.collect = collect
         self.second = [(d, lift(c)) for d, c in second]
         self.first = [(d, lift(c)) for d, c in first]
         self.known: dict[int, Node | None] = {}
@@ -134,7 +143,7 @@ class Collapsed:
                 for d, c in self.second:
                     dp, da = d.of(p), d.of(a)
                     if dp is not None and da is not None:
-                        total = add(total, multiply(c, multiply(dp, da)))
+                        total = add(total, multiply(c, self.collect(multiply(dp, da))))
             return total
         if sort == "multilinear":
             (a, b), (la, lb) = node.args, parts
@@ -144,7 +153,8 @@ class Collapsed:
             for d, c in self.second:
                 da, db = d.of(a), d.of(b)
                 if da is not None and db is not None:
-                    total = add(total, multiply(constant(2.0), multiply(c, node.op.make((da, db), node.attr))))
+                    twice = self.collect(node.op.make((da, db), node.attr))
+                    total = add(total, multiply(constant(2.0), multiply(c, twice)))
             return total
         if all(p is None for p in parts):
             return None
@@ -153,9 +163,11 @@ class Collapsed:
         if sort == "select":
             c, a, b = node.args
             return TABLE[node.op.name].make((c, filled(parts[1], a), filled(parts[2], b)))
+        if sort == "opaque" and node.op.picks:
+            return node.op.forward(node, parts)
         raise NoRuleError(f"{node.op.name} has no collapsed rule", fix="sum the derivatives one by one instead")
 
 
-def Laplacian(directions: Sequence[Forward]) -> Collapsed:  # noqa: N802  (mathematics keeps its name)
+def Laplacian(directions: Sequence[Forward], collect: Callable[[Node], Node] = lambda term: term) -> Collapsed:
     """sum_i D_i^2 over the given directions, as one channel."""
-    return Collapsed([(d, 1.0) for d in directions])
+    return Collapsed([(d, 1.0) for d in directions], collect=collect)
