@@ -1,0 +1,9 @@
+"""Problems: what is to be solved, checked when stated, proven by substitution before any training."""
+
+from __future__ import annotations
+
+from pinn.problem.exact import Exact
+from pinn.problem.proof import Proof
+from pinn.problem.statement import Problem
+
+__all__ = ["Exact", "Problem", "Proof"]
