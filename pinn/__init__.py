@@ -5,10 +5,11 @@ from __future__ import annotations
 from pinn.conditions import Dirichlet, Initial, Neumann, Residual, Robin
 from pinn.geometry import Box, Time
 from pinn.jetspace import D, curl, div, grad, laplacian, normal_derivative
+from pinn.networks import MLP, FourierFeatures, GatedMLP
 from pinn.problem import Problem
 from pinn.version import __version__
 
 __all__ = [
-    "Box", "D", "Dirichlet", "Initial", "Neumann", "Problem", "Residual", "Robin", "Time", "__version__", "curl", "div", "grad",
-    "laplacian", "normal_derivative",
+    "MLP", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Initial", "Neumann", "Problem", "Residual", "Robin", "Time",
+    "__version__", "curl", "div", "grad", "laplacian", "normal_derivative",
 ]  # fmt: skip

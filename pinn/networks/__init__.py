@@ -1,0 +1,13 @@
+"""Networks: maps with weights, in plain numpy and without derivatives; a new shape is a new file with three functions."""
+
+from __future__ import annotations
+
+from pinn.networks.activation import ACTIVATIONS, Activation, swish
+from pinn.networks.fourier import FourierFeatures
+from pinn.networks.gated import GatedMLP
+from pinn.networks.layout import Layout, Network, Slot, Weights
+from pinn.networks.mlp import MLP
+
+__all__ = [
+    "ACTIVATIONS", "MLP", "Activation", "FourierFeatures", "GatedMLP", "Layout", "Network", "Slot", "Weights", "swish",
+]  # fmt: skip
