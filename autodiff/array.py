@@ -13,6 +13,30 @@ from .interpret import number
 from .primitive import FUNCTIONS, TABLE, UFUNCS
 from .types import SHARED, Lane
 
+# what `ufunc.reduce` is called when it is a function of its own
+REDUCE: dict[np.ufunc, Callable] = {
+    np.add: np.sum, np.multiply: np.prod, np.maximum: np.max, np.minimum: np.min, np.logical_and: np.all, np.logical_or: np.any,
+}  # fmt: skip
+
+# what to write instead of a numpy function that has no rule
+INSTEAD = {
+    "np.linalg.eig": "np.linalg.eigh, if the matrix is symmetric",
+    "np.gradient": "ad.grad or ad.jvp of the function, or differences of slices",
+    "np.piecewise": "np.select or np.where",
+    "np.interp": "np.where between the pieces",
+    "np.convolve": "a sum over shifted slices",
+    "np.correlate": "a sum over shifted slices",
+    "np.percentile": "np.sort and an index",
+    "np.quantile": "np.sort and an index",
+    "np.nansum": "np.sum(np.where(np.isnan(x), 0.0, x))",
+    "np.nanmean": "np.where(np.isnan(x), 0.0, x) and a count",
+    "np.put": "np.where",
+    "np.copyto": "np.where",
+    "np.fill_diagonal": "np.where(np.eye(n, dtype=bool), value, x)",
+    "np.apply_along_axis": "ad.vmap",
+    "np.vectorize": "ad.vmap",
+}
+
 
 class Array:
     """A traced value: no number in sight, or one that is computed when asked for.
@@ -112,8 +136,8 @@ class Array:
         kwargs = {k: v for k, v in kwargs.items() if not (k == "where" and v is True)}
         if method == "__call__" and not kwargs and ufunc in UFUNCS:
             return UFUNCS[ufunc](*inputs)
-        if method == "reduce" and ufunc is np.add and set(kwargs) <= {"axis", "keepdims"}:
-            return np.sum(inputs[0], axis=kwargs.get("axis", 0), keepdims=kwargs.get("keepdims", False))
+        if method == "reduce" and ufunc in REDUCE and set(kwargs) <= {"axis", "keepdims"}:
+            return REDUCE[ufunc](inputs[0], axis=kwargs.get("axis", 0), keepdims=kwargs.get("keepdims", False))
         raise no_rule(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"), kwargs)
 
     def __array_function__(self, function: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
@@ -146,6 +170,69 @@ class Array:
 
     def clip(self, low: Any = None, high: Any = None) -> Array:
         return np.clip(self, low, high)
+
+    def prod(self, axis: Any = None, keepdims: bool = False) -> Array:
+        return np.prod(self, axis=axis, keepdims=keepdims)
+
+    def max(self, axis: Any = None, keepdims: bool = False) -> Array:
+        return np.max(self, axis=axis, keepdims=keepdims)
+
+    def min(self, axis: Any = None, keepdims: bool = False) -> Array:
+        return np.min(self, axis=axis, keepdims=keepdims)
+
+    def any(self, axis: Any = None, keepdims: bool = False) -> Array:
+        return np.any(self, axis=axis, keepdims=keepdims)
+
+    def all(self, axis: Any = None, keepdims: bool = False) -> Array:
+        return np.all(self, axis=axis, keepdims=keepdims)
+
+    def var(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Array:
+        return np.var(self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def std(self, axis: Any = None, ddof: int = 0, keepdims: bool = False) -> Array:
+        return np.std(self, axis=axis, ddof=ddof, keepdims=keepdims)
+
+    def cumsum(self, axis: Any = None) -> Array:
+        return np.cumsum(self, axis=axis)
+
+    def cumprod(self, axis: Any = None) -> Array:
+        return np.cumprod(self, axis=axis)
+
+    def argmax(self, axis: Any = None) -> Array:
+        return np.argmax(self, axis=axis)
+
+    def argmin(self, axis: Any = None) -> Array:
+        return np.argmin(self, axis=axis)
+
+    def argsort(self, axis: Any = -1) -> Array:
+        return np.argsort(self, axis=axis)
+
+    def squeeze(self, axis: Any = None) -> Array:
+        return np.squeeze(self, axis=axis)
+
+    def repeat(self, repeats: Any, axis: Any = None) -> Array:
+        return np.repeat(self, repeats, axis=axis)
+
+    def take(self, indices: Any, axis: Any = None) -> Array:
+        return np.take(self, indices, axis=axis)
+
+    def round(self, decimals: int = 0) -> Array:
+        return np.round(self, decimals)
+
+    def swapaxes(self, axis1: int, axis2: int) -> Array:
+        return np.swapaxes(self, axis1, axis2)
+
+    def diagonal(self, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Array:
+        return np.diagonal(self, offset, axis1, axis2)
+
+    def trace(self, offset: int = 0) -> Array:
+        return np.trace(self, offset)
+
+    def flatten(self) -> Array:
+        return np.reshape(self, -1)
+
+    def copy(self) -> Array:
+        return self
 
     def __getitem__(self, key: Any) -> Array:
         return getitem(self, key)
@@ -241,7 +328,7 @@ def no_rule(name: str, options: dict) -> NoRuleError:
     return NoRuleError(
         f"{name}{extra} has no derivative rule here",
         why="only numpy functions in the table of primitives can be traced",
-        fix=f"write it with other numpy functions, or apply {name} to plain numbers before tracing",
+        fix=f"use {INSTEAD[name]}" if name in INSTEAD else f"use other numpy functions, or apply {name} to plain numbers first",
     )
 
 

@@ -15,7 +15,6 @@ from .functional import jvp, vjp
 from .program import argument_names, flatten, name_of
 
 RATE = 1.5  # central differences converge at rate 2, a wrong derivative at rate 0
-HALVINGS = 14
 
 
 @dataclass(frozen=True)
@@ -139,24 +138,25 @@ def _against_differences(f: Callable, xs: tuple, directions: tuple, slope: np.nd
     points, steps = [_vector(x) for x in xs], [_vector(d) for d in directions]
     size = max(1.0, *(float(np.max(np.abs(x), initial=0.0)) for x in points))
     epsilon, h = _epsilon(slope, *points), 0.03 / max(1.0, *(float(np.max(np.abs(d), initial=0.0)) for d in steps))
-    errors, noises = [], []
-    for _ in range(HALVINGS):
+    smallest, errors, noises = h * epsilon ** (1.0 / 3.0) / 0.03, [], []
+    while h > smallest:  # rounding outweighs the truncation of smaller steps
+        at = [[_like(x, p + s * h * d) for x, p, d in zip(xs, points, steps, strict=True)] for s in (1.0, -1.0)]
         with np.errstate(all="ignore"):
-            at = [[_like(x, p + s * h * d) for x, p, d in zip(xs, points, steps, strict=True)] for s in (1.0, -1.0)]
             high, low = (_vector(f(*moved)) for moved in at)
+        if high.shape == slope.shape == low.shape and np.all(np.isfinite(high)) and np.all(np.isfinite(low)):
             difference = (high.astype(np.float64) - low) / (2.0 * h)
-        errors.append(float(np.max(np.abs(difference - slope), initial=0.0)))
-        # rounding of the values, and of the points that they were taken at
-        scale = float(np.max(np.abs(high), initial=0.0)) + size * float(np.max(np.abs(slope), initial=0.0))
-        noises.append(16.0 * epsilon * scale / h)
+            errors.append(float(np.max(np.abs(difference - slope), initial=0.0)))
+            # rounding of the values, and of the points that they were taken at
+            scale = float(np.max(np.abs(high), initial=0.0)) + size * float(np.max(np.abs(slope), initial=0.0))
+            noises.append(16.0 * epsilon * scale / h)
         h /= 2.0
-    if not all(map(math.isfinite, errors)):
+    if len(errors) < 2:  # hardly any step stays where f is defined
         return math.inf, None, False
     above = [e for e, n in zip(errors, noises, strict=True) if e > n]
     rates = [math.log2(a / b) for a, b in zip(above, above[1:], strict=False)][-3:]
-    if not rates:  # the differences are exact, or fall below rounding at once
-        return min(errors), None, True
-    return min(errors), max(rates), max(rates) > RATE
+    rate = max(rates, default=None)
+    # exact differences, or a kink that only the long steps cross, end below rounding
+    return min(errors), rate, errors[-1] <= noises[-1] or (rate is not None and rate > RATE)
 
 
 def _dot_product(w: np.ndarray, slope: np.ndarray, back: np.ndarray, v: np.ndarray) -> tuple[float, bool]:

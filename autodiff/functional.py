@@ -260,7 +260,8 @@ def jvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[A
     primals = _tuple(primals, "jvp")
     program = _open(f, primals, range(len(primals)), {})
     _floating_outputs(program, "jvp")
-    given = _tangents(program, tangents, "jvp")
+    # a zero tangent is not even entered: infinite slopes in directions that are not taken shall not matter
+    given = {leaf: t for leaf, t in _tangents(program, tangents, "jvp").items() if isinstance(t, Array) or np.any(t)}
     seeds = dict(zip(given, _unknowns(list(given), "tangent"), strict=True))
     forward = Forward(seeds)
     ys = program.outputs

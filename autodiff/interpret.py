@@ -77,9 +77,7 @@ def _compute(node: Node, value: dict, symbols: Mapping, vectors: Mapping, points
         return args[0].sum(0) if arg.lane is POINT else points * np.asarray(args[0])
     if node.lane is POINT:
         args = [np.broadcast_to(x, (points, *a.shape)) for a, x in zip(node.args, args, strict=True)]
-    if sort == "linear":
-        return node.op.value(node.attr, int(node.lane is POINT), *[np.asarray(x) for x in args])
-    return node.op.value(node.attr, *[np.asarray(x) for x in args])
+    return node.op.value(node.attr, int(node.lane is POINT), *[np.asarray(x) for x in args])
 
 
 def _align(arg: Node, x: np.ndarray, ndim: int) -> np.ndarray:

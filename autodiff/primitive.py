@@ -166,17 +166,25 @@ class Select(Primitive):
 
 
 class Opaque(Primitive):
-    """Brings `value(attr, *numbers)`, `forward(node, tangents)` and `reverse(node, ct)` of its own."""
+    """Brings rules of its own.
+
+    `value(attr, batch, *numbers)` is its meaning with `batch` leading axes that it must leave alone; `forward(node, tangents)`
+    and `reverse(node, ct)` answer nodes, None for zero; `batch(n, attr, *args)` is the node for arguments with a leading axis.
+    `picks` says that the tangent is linear in the tangents with factors that are constant near the point (sort, max): then the
+    same rule serves every Taylor coefficient.
+    """
 
     sort = "opaque"
 
-    def __init__(self, name: str, value: Callable, shape: Callable, forward: Callable | None, reverse: Callable | None):
+    def __init__(self, name: str, value: Callable, shape: Callable, forward: Callable | None, reverse: Callable | None, *,
+                 picks: bool = False, dtype: np.dtype | None = None, batch: Callable | None = None):  # fmt: skip
         super().__init__(name)
         self.value, self.shape, self.forward, self.reverse = value, shape, forward, reverse
+        self.picks, self.dtype, self.batch = picks, dtype, batch
 
     def make(self, args: tuple[Node, ...], attr: Any = None) -> Node:
         lane = max((a.lane for a in args), default=SHARED)
-        return intern(self, args, attr, self.shape(attr, *args), args[0].dtype, lane)
+        return intern(self, args, attr, self.shape(attr, *args), self.dtype or args[-1].dtype, lane)
 
 
 # ---- the few layout primitives that the constructors themselves need ----------------------------------------------------

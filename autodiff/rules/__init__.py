@@ -1,5 +1,7 @@
 """One line a primitive.  Importing this package fills the table."""
 
-from . import arithmetic, contraction, elementwise, layout, reduction, special
+from . import arithmetic, assembly, contraction, elementwise, layout, order, reduction, scan, special, statistics
 
-__all__ = ["arithmetic", "contraction", "elementwise", "layout", "reduction", "special"]
+__all__ = [
+    "arithmetic", "assembly", "contraction", "elementwise", "layout", "order", "reduction", "scan", "special", "statistics",
+]  # fmt: skip

@@ -61,17 +61,26 @@ def _simpler_product(a: Node, b: Node) -> Node | None:
         a, b = b, a
     if a.op is CONSTANT:
         number, rest = _split_number(b)
-        return None if number is None else MULTIPLY.make((constant(a.attr * number.attr), rest))
+        if number is None or (number := _product(a, number)) is None:
+            return None
+        return MULTIPLY.make((number, rest))
     (p, x), (q, y) = _split_number(a), _split_number(b)
-    if p is None and q is None:
-        return None
-    return MULTIPLY.make((constant((p.attr if p else 1) * (q.attr if q else 1)), MULTIPLY.make((x, y))))
+    number = _product(p, q) if p and q else p or q
+    return None if number is None else MULTIPLY.make((number, MULTIPLY.make((x, y))))
+
+
+def _product(a: Node, b: Node) -> Node | None:
+    """The product of two numbers, unless it leaves the range where c (d x) = (c d) x to rounding."""
+    y = a.attr * b.attr
+    return constant(y) if isinstance(y, int) or _is_normal(y) else None
+
+
+def _is_normal(y: float) -> bool:
+    return y == 0 or 1e-300 < abs(y) < 1e300
 
 
 def _simpler_quotient(a: Node, b: Node) -> Node | None:
-    if is_constant(a, 0) and np.issubdtype(b.dtype, np.inexact):
-        return constant(0.0)
-    if b.op is CONSTANT and b.attr != 0 and np.issubdtype(a.dtype, np.inexact) and np.isfinite(1.0 / b.attr):
+    if b.op is CONSTANT and b.attr != 0 and np.issubdtype(a.dtype, np.inexact) and _is_normal(1.0 / b.attr):
         return MULTIPLY.make((constant(1.0 / b.attr), a))
     return None
 
@@ -125,11 +134,11 @@ def _gated_shape(attr: None, a: Node, b: Node) -> Shape:
 
 
 def _gated_value(attr: None, batched: tuple[bool, bool], a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    if batched[0] and not np.ndim(b) == np.ndim(a):
-        a = np.reshape(a, np.shape(a) + (1,) * max(0, np.ndim(b) - np.ndim(a) + (not batched[1])))
-    elif batched[1] and np.ndim(a) > np.ndim(b) - 1:
-        b = np.reshape(b, np.shape(b) + (1,) * (np.ndim(a) - np.ndim(b) + (not batched[0])))
-    return np.where(np.asarray(a) == 0, 0.0, np.multiply(a, b))
+    a, b = np.asarray(a), np.asarray(b)
+    inner = max(x.ndim - p for x, p in zip((a, b), batched, strict=True))
+    a, b = (x.reshape(x.shape[:1] + (1,) * (inner - x.ndim + 1) + x.shape[1:]) if p else x
+            for x, p in zip((a, b), batched, strict=True))  # fmt: skip
+    return np.where(a == 0, 0.0, np.multiply(a, b))
 
 
 def _gated_simplify(attr: None, a: Node, b: Node) -> Node | None:

@@ -100,7 +100,7 @@ elementwise("arctan2", np.arctan2, "math.atan2({0}, {1})",
 def _hypot_derivative(y: Array, a: Array, b: Array):
     # a / r and b / r, and 0 at the origin, where the function is not smooth but zero is its smallest subgradient
     r = np.where(y == 0, 1.0, y)
-    return a / r, b / r
+    return np.where(y == 0, 0.0, a / r), np.where(y == 0, 0.0, b / r)
 
 
 elementwise("hypot", np.hypot, "math.hypot({0}, {1})", _hypot_derivative, cost=30, domain=(0.5, 2.0))
@@ -114,8 +114,7 @@ elementwise("logaddexp2", np.logaddexp2, "np.logaddexp2({0}, {1})",
 
 def _share(a: Array, b: Array) -> Array:
     """d logaddexp(a, b) / da, one half also where both are the same infinity."""
-    same = a == b
-    return np.where(same, 0.5, expit(np.where(same, 0.0, a - b)))
+    return expit(np.where(np.isinf(a) & (a == b), 0.0, a - b))
 
 
 def _expit_value(x):

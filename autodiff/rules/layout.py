@@ -11,6 +11,7 @@ import numpy as np
 from ..array import Array, call, lift, space_of
 from ..errors import NoRuleError, ShapeError
 from ..graph import CONSTANT, VIEW, Node, constant, view
+from ..interpret import number
 from ..primitive import BROADCAST, FUNCTIONS, TABLE, Elementwise, Linear, Select, broadcast, implements, is_zero, normal_key
 from ..types import POINT
 from .arithmetic import ADD, MULTIPLY
@@ -56,7 +57,8 @@ SUM = Linear("sum", lambda axes, batch, x: x.sum(tuple(a + batch for a in axes))
              batch=lambda n, axes, x: SUM.make((x,), tuple(a + 1 for a in axes)))  # fmt: skip
 
 
-def _normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """Axes as sorted non-negative numbers; all of them for None."""
     if axis is None:
         return tuple(range(ndim))
     axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
@@ -66,27 +68,28 @@ def _normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
 
 
 def _sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
-    axes = _normal_axes(axis, x.ndim)
-    y = call(SUM, x, attr=axes)
-    return np.reshape(y, tuple(1 if i in axes else n for i, n in enumerate(x.shape))) if keepdims else y
+    axes = normal_axes(axis, x.ndim)
+    y = call(SUM, x.astype(np.int64) if x.dtype == bool else x, attr=axes)  # numpy counts the true ones
+    return np.reshape(y, tuple(1 if i in axes else n for i, n in enumerate(x.shape))) if keepdims is True else y
 
 
 @implements(np.sum)
-def sum_(a, axis=None, dtype=None, out=None, keepdims=False, initial=0, where=True):
-    _plain("np.sum", dtype=dtype, out=out)
-    return _sum(a, axis, keepdims) + initial if initial else _sum(a, axis, keepdims)
+def sum_(a, axis=None, dtype=None, out=None, keepdims=False, **options):
+    plain("np.sum", dtype=dtype, out=out, **options)
+    return _sum(a, axis, keepdims)
 
 
 @implements(np.mean)
-def mean(a, axis=None, dtype=None, out=None, keepdims=False):
-    _plain("np.mean", dtype=dtype, out=out)
-    count = math.prod(a.shape[i] for i in _normal_axes(axis, a.ndim))
+def mean(a, axis=None, dtype=None, out=None, keepdims=False, **options):
+    plain("np.mean", dtype=dtype, out=out, **options)
+    count = math.prod(a.shape[i] for i in normal_axes(axis, a.ndim))
     return _sum(a, axis, keepdims) * (1.0 / count if count else np.nan)
 
 
-def _plain(name: str, **options: Any) -> None:
+def plain(name: str, **options: Any) -> None:
+    """Raises NoRuleError if an option of a numpy function is set that has no meaning here."""
     for key, value in options.items():
-        if value is not None:
+        if value is not None and value is not np._NoValue and not (key == "where" and value is True):
             raise NoRuleError(f"{name} with {key}= has no derivative rule here", fix=f"leave {key}= out")
 
 
@@ -184,7 +187,7 @@ def expand_dims(a, axis):
 
 @implements(np.squeeze)
 def squeeze(a, axis=None):
-    axes = [i for i, n in enumerate(a.shape) if n == 1] if axis is None else _normal_axes(axis, a.ndim)
+    axes = [i for i, n in enumerate(a.shape) if n == 1] if axis is None else normal_axes(axis, a.ndim)
     return np.reshape(a, tuple(n for i, n in enumerate(a.shape) if i not in axes))
 
 
@@ -340,8 +343,11 @@ def take_flat(x: Array, positions: np.ndarray) -> Array:
 
 def _getitem(x: Array, key: Any) -> Array:
     keys = key if isinstance(key, tuple) else (key,)
-    if any(isinstance(k, Array) for k in keys):
-        raise NoRuleError("an index that is itself traced has no derivative rule here", fix="index with plain integers")
+    if isinstance(key, Array) and key.dtype.kind in "iu":
+        return _pick(x, key)
+    if any(isinstance(k, Array) for k in keys):  # the shape may depend on the numbers, so they must be known
+        keys = tuple(number(k.node) if isinstance(k, Array) else k for k in keys)
+        key = keys if isinstance(key, tuple) else keys[0]
     if any(isinstance(k, (list, np.ndarray)) for k in keys):
         positions = np.arange(x.size).reshape(x.shape)[key]
         return take_flat(x, positions)
@@ -363,6 +369,15 @@ def _getitem(x: Array, key: Any) -> Array:
         axis += 1
     y = call(INDEX, x, attr=tuple(attr)) if attr else x
     return np.reshape(y, tuple(shape) + x.shape[axis:]) if any(k is None for k in full) else y
+
+
+def _pick(x: Array, indices: Array) -> Array:
+    """x[indices] for computed positions along the first axis."""
+    if x.ndim == 0:
+        raise ShapeError("a scalar cannot be indexed")
+    flat = np.reshape(np.where(indices < 0, indices + x.shape[0], indices), (-1,) + (1,) * (x.ndim - 1))
+    y = call(TABLE["gather"], Array(broadcast(flat.node, (indices.size, *x.shape[1:]))), x, attr=0)
+    return np.reshape(y, indices.shape + x.shape[1:])
 
 
 FUNCTIONS["getitem"] = _getitem  # type: ignore[index]

@@ -1,0 +1,174 @@
+"""What is found by comparing values: sorting, extremes, and picking by computed positions.
+
+Where the order is found has no derivative; the derivative of what is picked is picked the same way, ties shared evenly.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from ..array import Array, call, lift
+from ..errors import ShapeError
+from ..graph import Node
+from ..primitive import Opaque, broadcast, implements
+from .layout import normal_axes, plain
+
+INTEGER = np.dtype(np.int64)
+
+
+def _no_tangent(node: Node, tangents: list[Node | None]) -> None:
+    return None
+
+
+def _no_cotangents(node: Node, ct: Node) -> list[None]:
+    return [None] * len(node.args)
+
+
+def _position(name: str, function) -> Opaque:
+    """A position of an element along an axis: an integer, so the derivative is zero."""
+    primitive = Opaque(
+        name, lambda axis, batch, x: function(x, axis + batch),
+        lambda axis, x: x.shape if function is _stable else x.shape[:axis] + x.shape[axis + 1 :],
+        _no_tangent, _no_cotangents, picks=True, dtype=INTEGER, batch=lambda n, axis, x: primitive.make((x,), axis + 1),
+    )  # fmt: skip
+    return primitive
+
+
+def _stable(x: np.ndarray, axis: int) -> np.ndarray:
+    return np.argsort(x, axis, kind="stable")
+
+
+ARGSORT, ARGMAX, ARGMIN = _position("argsort", _stable), _position("argmax", np.argmax), _position("argmin", np.argmin)
+
+
+# ---- picking along an axis by positions that are themselves computed ----------------------------------------------------
+
+GATHER = Opaque(
+    "gather", lambda axis, batch, indices, x: np.take_along_axis(x, indices, axis + batch),
+    lambda axis, indices, x: indices.shape,
+    lambda node, tangents: None if tangents[1] is None else GATHER.make((node.args[0], tangents[1]), node.attr),
+    lambda node, ct: [None, PUT.make((node.args[0], ct), (node.attr, node.args[1].shape[node.attr]))],
+    picks=True, batch=lambda n, axis, indices, x: GATHER.make((indices, x), axis + 1),
+)  # fmt: skip
+
+
+def _put_value(attr: tuple[int, int], batch: int, indices: np.ndarray, ct: np.ndarray) -> np.ndarray:
+    axis, length = attr[0] + batch, attr[1]
+    out = np.zeros(ct.shape[:axis] + (length,) + ct.shape[axis + 1 :], ct.dtype)
+    places = list(np.ogrid[tuple(slice(n) for n in ct.shape)])
+    places[axis] = indices
+    np.add.at(out, tuple(places), ct)  # duplicates accumulate
+    return out
+
+
+PUT = Opaque(
+    "put", _put_value, lambda attr, indices, ct: ct.shape[: attr[0]] + (attr[1],) + ct.shape[attr[0] + 1 :],
+    lambda node, tangents: None if tangents[1] is None else PUT.make((node.args[0], tangents[1]), node.attr),
+    lambda node, ct: [None, GATHER.make((node.args[0], ct), node.attr[0])],
+    picks=True, batch=lambda n, attr, indices, ct: PUT.make((indices, ct), (attr[0] + 1, attr[1])),
+)  # fmt: skip
+
+
+def _axis(a: Array, axis: int | None) -> tuple[Array, int]:
+    if axis is None:
+        return np.reshape(a, -1), 0
+    return a, normal_axes(axis, a.ndim)[0]
+
+
+@implements(np.argsort)
+def argsort(a, axis=-1, kind=None, order=None, *, stable=None):
+    """Positions that sort a; equal elements keep their order."""
+    plain("np.argsort", order=order)
+    a, axis = _axis(a, axis)
+    return call(ARGSORT, a, attr=axis)
+
+
+@implements(np.sort)
+def sort(a, axis=-1, kind=None, order=None, *, stable=None):
+    plain("np.sort", order=order)
+    a, axis = _axis(a, axis)
+    return call(GATHER, call(ARGSORT, a, attr=axis), a, attr=axis)
+
+
+@implements(np.take_along_axis)
+def take_along_axis(arr, indices, axis=-1):
+    arr, indices = Array(lift(arr)), Array(lift(indices))
+    arr, axis = _axis(arr, axis)
+    if indices.ndim != arr.ndim:
+        raise ShapeError(f"np.take_along_axis needs as many axes in the indices, {indices.shape}, as in the array, {arr.shape}")
+    lead = tuple(max(m, n) if i != axis else n for i, (m, n) in enumerate(zip(arr.shape, indices.shape, strict=True)))
+    whole = lead[:axis] + (arr.shape[axis],) + lead[axis + 1 :]
+    return Array(GATHER.make((broadcast(indices.node, lead), broadcast(arr.node, whole)), axis))
+
+
+# ---- extremes -----------------------------------------------------------------------------------------------------------
+
+
+def _shares(node: Node) -> Array:
+    """1 where x attains the extreme, shared evenly among ties, with the shape of x."""
+    x, kept = Array(node.args[0]), tuple(1 if i in node.attr else n for i, n in enumerate(node.args[0].shape))
+    attained = (x == np.reshape(Array(node), kept)).astype(x.dtype)
+    return attained / np.sum(attained, axis=node.attr, keepdims=True)
+
+
+def _extreme_forward(node: Node, tangents: list[Node | None]) -> Node | None:
+    (t,) = tangents
+    return None if t is None else np.sum(np.where(_shares(node) == 0, 0.0, _shares(node) * Array(t)), axis=node.attr).node
+
+
+def _extreme_reverse(node: Node, ct: Node) -> list[Node]:
+    kept = tuple(1 if i in node.attr else n for i, n in enumerate(node.args[0].shape))
+    return [(_shares(node) * np.reshape(Array(ct), kept)).node]
+
+
+def _extreme(name: str, function) -> Opaque:
+    primitive = Opaque(
+        name, lambda axes, batch, x: function(x, tuple(a + batch for a in axes)),
+        lambda axes, x: tuple(n for i, n in enumerate(x.shape) if i not in axes), _extreme_forward, _extreme_reverse,
+        picks=True, batch=lambda n, axes, x: primitive.make((x,), tuple(a + 1 for a in axes)),
+    )  # fmt: skip
+    return primitive
+
+
+def _declare_extreme(numpy_function, primitive: Opaque, position_function, position: Opaque) -> None:
+    name = f"np.{numpy_function.__name__}"
+
+    def extreme(a, axis=None, out=None, keepdims=False, **options):
+        plain(name, out=out, **options)
+        axes = normal_axes(axis, a.ndim)
+        if not math.prod(a.shape[i] for i in axes):
+            raise ShapeError(f"{name} of nothing: shape {a.shape} along {axes}")
+        y = call(primitive, a, attr=axes) if axes else a
+        return np.reshape(y, tuple(1 if i in axes else n for i, n in enumerate(a.shape))) if keepdims is True else y
+
+    def place(a, axis=None, out=None, **options):
+        plain(f"np.{position_function.__name__}", out=out, **options)
+        a, axis = _axis(a, axis)
+        return call(position, a, attr=axis)
+
+    implements(numpy_function)(extreme)
+    implements(position_function)(place)
+
+
+_declare_extreme(np.max, _extreme("max", np.max), np.argmax, ARGMAX)
+_declare_extreme(np.min, _extreme("min", np.min), np.argmin, ARGMIN)
+
+
+@implements(np.ptp)
+def ptp(a, axis=None, out=None, keepdims=False):
+    return np.max(a, axis=axis, keepdims=keepdims) - np.min(a, axis=axis, keepdims=keepdims)
+
+
+@implements(np.median)
+def median(a, axis=None, out=None, overwrite_input=False, keepdims=False):
+    """The middle of the sorted values; the mean of the middle two for an even number of them."""
+    plain("np.median", out=out)
+    axes = normal_axes(axis, a.ndim)
+    rest = tuple(i for i in range(a.ndim) if i not in axes)
+    n = math.prod(a.shape[i] for i in axes)
+    ordered = np.sort(np.reshape(np.transpose(a, rest + axes), tuple(a.shape[i] for i in rest) + (n,)), axis=-1)
+    middle = np.mean(ordered[..., (n - 1) // 2 : n // 2 + 1], axis=-1)
+    middle = np.where(np.isnan(ordered[..., n - 1]), np.nan, middle)  # nan is sorted last
+    return np.reshape(middle, tuple(1 if i in axes else m for i, m in enumerate(a.shape))) if keepdims else middle
