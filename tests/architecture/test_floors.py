@@ -37,11 +37,10 @@ FLOORS = {
         cli
         __init__
         run template
-        solver plots callbacks
+        solver plots callbacks archive
         solution
-        weighting
         objective
-        supply
+        supply source
         recipe
         problem
         conditions

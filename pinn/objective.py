@@ -1,0 +1,281 @@
+"""The objective: a weighted sum of mean squares over clouds of points, as the oracle that optimizers ask."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+import autodiff as ad
+from pinn.conditions import Term
+from pinn.errors import NumericsError, RecipeError
+from pinn.geometry import Region
+from pinn.problem import Problem
+from pinn.recipe import Recipe, share_points
+from pinn.sampling import Cloud, sample
+from pinn.supply import Supply
+
+# Below this much work a second thread costs more than it saves; results are the same either way.
+WORTH_A_THREAD = 40_000
+CHUNK = 4096
+
+
+@dataclass(frozen=True, eq=False)
+class Patch:
+    """All terms of one region behind one program, so that they share the jets of the network.
+
+    `owners[k]` is the term of residual k.
+    """
+
+    region: Region
+    terms: tuple[Term, ...]
+    columns: tuple[ad.Array, ...]
+    residuals: tuple[ad.Array, ...]
+    owners: tuple[int, ...]
+    program: ad.PointProgram
+
+    @staticmethod
+    def of(region: Region, terms: Sequence[Term], supply: Supply) -> Patch:
+        """The patch of these terms; data of different terms are kept apart."""
+        space = terms[0].space
+        normals = space.spatial if any(term.uses_normals for term in terms) else ()
+        columns = [*map(space.coordinate, space.coordinates), *map(space.normal, normals)]
+        stated, owners = [], []
+        for index, term in enumerate(terms):
+            # data of different terms may have the same name
+            renamed = {space.data(column.name).node: space.data(f"{term.name}: {column.name}") for column in term.data}
+            columns += renamed.values()
+            replacement = {old: new.node for old, new in renamed.items()}
+            nodes = ad.substitute([residual.node for residual in term.residuals], replacement, ad.rebuild)
+            stated += [ad.Array(node, space) for node in nodes]
+            owners += [index] * len(nodes)
+        residuals = supply.program(tuple(stated))
+        program = ad.PointProgram(columns, residuals, supply.layout.size)
+        return Patch(region, tuple(terms), tuple(columns), tuple(residuals), tuple(owners), program)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the terms."""
+        return tuple(term.name for term in self.terms)
+
+    @property
+    def is_interior(self) -> bool:
+        """Whether an equation holds here, not only conditions."""
+        return any(term.kind == "equation" for term in self.terms)
+
+    def table(self, cloud: Cloud) -> np.ndarray:
+        """The numbers of `columns` `(points, columns)`.  Raises NumericsError where a given value is not finite."""
+        parts = [cloud.points]
+        if any(term.uses_normals for term in self.terms):
+            parts.append(cloud.normals)
+        for term in self.terms:
+            if term.data:
+                parts.append(term.table(cloud.points, cloud.normals)[:, -len(term.data):])
+        return np.concatenate(parts, axis=1)
+
+    def bind(self, cloud: Cloud, threads: int, dtype: str) -> ad.BoundProgram:
+        """The program over a cloud, its residuals weighted as the cloud says."""
+        enough = cloud.count * self.program.parameters >= WORTH_A_THREAD * threads
+        return self.program.bind(self.table(cloud), cloud.weights, threads if enough else 1, dtype)
+
+
+@dataclass(frozen=True, eq=False)
+class Last:
+    """The latest evaluation: telling its terms again costs nothing.  Keyed by identity, as nobody writes into a theta."""
+
+    theta: list[np.ndarray | None]
+    sums: list[list[np.ndarray]]
+
+
+@dataclass(frozen=True, eq=False)
+class Objective:
+    """loss(theta) = sum over patches, residuals k and points p of weight_k w_p r_k(p)^2, with sum_p w_p = 1.
+
+    An oracle (see pinn.optimizers.oracle): the residual vector is sqrt(weight_k w_p) r_k(p), patch by patch, points before
+    residuals.  `weights` are by patch, one for each residual.  Made by `Objective.of`; `with_clouds` and `with_weights` are new
+    values on the same compiled programs.
+    """
+
+    patches: tuple[Patch, ...]
+    clouds: tuple[Cloud, ...]
+    weights: tuple[np.ndarray, ...]
+    bound: tuple[ad.BoundProgram, ...]
+    size: int
+    threads: int = 1
+    dtype: str = "float64"
+    last: Last = field(default_factory=lambda: Last([None], [[]]))
+
+    @staticmethod
+    def of(problem: Problem, supply: Supply, recipe: Recipe, rng: np.random.Generator, threads: int = 1) -> Objective:
+        """The objective of a problem under a complete recipe, with clouds drawn from `rng`.
+
+        Raises RecipeError for points or weights of a name that no term or region has, and NumericsError for given values that
+        are not finite.
+        """
+        groups: list[tuple[Region, list[Term]]] = []
+        for term in problem.terms:
+            same = next((terms for region, terms in groups if region == term.region), None)
+            if same is None:
+                groups.append((term.region, [term]))
+            else:
+                same.append(term)
+        patches = tuple(Patch.of(region, terms, supply) for region, terms in groups)
+        check_names(recipe, patches)
+        clouds = tuple(
+            sample(patch.region, share_points(recipe.points, patch.region, patch.names, patch.is_interior), recipe.sampling, rng)
+            for patch in patches)
+        weights = tuple(np.array([weigh(patch.terms[owner], recipe.weighting) for owner in patch.owners]) for patch in patches)
+        bound = tuple(patch.bind(cloud, threads, recipe.dtype) for patch, cloud in zip(patches, clouds, strict=True))
+        return Objective(patches, clouds, weights, bound, supply.layout.size, threads, recipe.dtype)
+
+    def with_clouds(self, clouds: Sequence[Cloud]) -> Objective:
+        """The same objective over other points, one cloud for each patch."""
+        bound = tuple(
+            kept if new is old else patch.bind(new, self.threads, self.dtype)
+            for patch, new, old, kept in zip(self.patches, clouds, self.clouds, self.bound, strict=True))
+        return replace(self, clouds=tuple(clouds), bound=bound, last=Last([None], [[]]))
+
+    def with_weights(self, weights: Sequence[np.ndarray]) -> Objective:
+        """The same objective with other weights, by patch one for each residual."""
+        weights = tuple(np.array(weight, float) for weight in weights)
+        return replace(self, weights=weights, last=Last([None], [[]]))
+
+    # -- the oracle
+    def loss(self, theta: np.ndarray) -> float:
+        """sum of weight_k w_p r_k(p)^2."""
+        return sum(float(weight @ bound.loss(theta)) for weight, bound in zip(self.weights, self.bound, strict=True))
+
+    def loss_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]:
+        """The loss and its gradient `(size,)`."""
+        total, gradient, sums = 0.0, None, []
+        for weight, bound in zip(self.weights, self.bound, strict=True):
+            terms, part = bound.loss_and_gradient(theta, weight)
+            total += float(weight @ terms)
+            gradient = part if gradient is None else np.add(gradient, part, out=gradient)
+            sums.append(terms)
+        self.last.theta[0], self.last.sums[0] = theta, sums
+        return total, gradient
+
+    def residual(self, theta: np.ndarray) -> np.ndarray:
+        """The weighted residuals `(m,)`; their squares sum to the loss."""
+        return self._rows([bound.residual(theta) for bound in self.bound])
+
+    def jacobian(self, theta: np.ndarray) -> np.ndarray:
+        """d residual / d theta `(m, size)`."""
+        return np.concatenate([
+            (factor[:, :, None] * bound.jacobian(theta)).reshape(-1, self.size)
+            for factor, bound in zip(self._factors(), self.bound, strict=True)])
+
+    def jvp(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """The Jacobian times `v` `(size,)`: `(m,)`."""
+        return self._rows([bound.jvp(theta, v) for bound in self.bound])
+
+    def vjp(self, theta: np.ndarray, w: np.ndarray) -> np.ndarray:
+        """The transposed Jacobian times `w` `(m,)`: `(size,)`."""
+        total, start = np.zeros(self.size), 0
+        for factor, bound in zip(self._factors(), self.bound, strict=True):
+            part = w[start:start + factor.size].reshape(factor.shape)
+            total += bound.vjp(theta, factor * part)
+            start += factor.size
+        return total
+
+    def _factors(self) -> list[np.ndarray]:
+        return [np.sqrt(np.outer(cloud.weights, weight)) for cloud, weight in zip(self.clouds, self.weights, strict=True)]
+
+    def _rows(self, parts: list[np.ndarray]) -> np.ndarray:
+        return np.concatenate([(factor * part).ravel() for factor, part in zip(self._factors(), parts, strict=True)])
+
+    # -- what people want to know
+    def terms(self, theta: np.ndarray) -> dict[str, float]:
+        """The mean square of the residuals of each term, without its weight; free for the `theta` evaluated last."""
+        if self.last.theta[0] is not theta:
+            self.loss_and_gradient(theta)
+        found: dict[str, float] = {}
+        for patch, sums in zip(self.patches, self.last.sums[0], strict=True):
+            for owner, value in zip(patch.owners, sums, strict=True):
+                name = patch.terms[owner].name
+                found[name] = found.get(name, 0.0) + float(value)
+        return found
+
+    def points(self) -> dict[str, int]:
+        """The number of points by region."""
+        counts: dict[str, int] = {}
+        for patch, cloud in zip(self.patches, self.clouds, strict=True):
+            counts[patch.region.name] = counts.get(patch.region.name, 0) + cloud.count
+        return counts
+
+    def size_of_residual(self, index: int, theta: np.ndarray, cloud: Cloud) -> np.ndarray:
+        """sqrt(sum_k weight_k r_k^2) `(points,)` of patch `index` at the points of a cloud."""
+        values = self.patches[index].bind(cloud, self.threads, self.dtype).residual(theta)
+        return np.sqrt(values**2 @ self.weights[index])
+
+    def compile_residuals(self) -> None:
+        """Compile what `size_of_residual` needs where equations hold, so that it costs no time later."""
+        for patch, cloud in zip(self.patches, self.clouds, strict=True):
+            if patch.is_interior:
+                patch.program.compile("residual", cloud.count, self.dtype)
+
+    def check(self, theta: np.ndarray) -> None:
+        """Raises NumericsError naming the term and the first point where a residual or the gradient is not finite."""
+        with np.errstate(all="ignore"):
+            loss, gradient = self.loss_and_gradient(theta)
+        if np.isfinite(loss) and np.isfinite(gradient).all():
+            return
+        for patch, cloud in zip(self.patches, self.clouds, strict=True):
+            table = patch.table(cloud)
+            for start in range(0, cloud.count, CHUNK):
+                _blame(patch, table[start:start + CHUNK], theta)
+        raise NumericsError(
+            f"the loss at the start is {loss}, and {np.count_nonzero(~np.isfinite(gradient))} of {gradient.size} entries of its "
+            "gradient are not finite", why="every residual is finite, but its derivative with respect to the network is not",
+            fix="avoid roots and absolute powers of what may be zero: np.sqrt(u**2 + 1e-12) instead of np.sqrt(u**2)")
+
+
+def weigh(term: Term, weighting: float | Mapping[str, float] | None) -> float:
+    """The weight of a term: its own, times what the recipe says of its name, its region or of all conditions."""
+    if isinstance(weighting, Mapping):
+        said = [weighting[name] for name in (term.name, term.region.name, f"{term.kind}s") if name in weighting]
+        return term.weight * float(said[0] if said else 1.0)
+    return term.weight * (float(weighting or 1.0) if term.kind == "condition" else 1.0)
+
+
+def check_names(recipe: Recipe, patches: Sequence[Patch]) -> None:
+    """RecipeError for points or weights of a name that no term or region has."""
+    terms = [name for patch in patches for name in (*patch.names, patch.region.name)]
+    for what, said in (("points", recipe.points), ("weights", recipe.weighting)):
+        if not isinstance(said, Mapping):
+            continue
+        known = list(dict.fromkeys([*terms, "interior", "conditions", "equations"]))
+        for name in said:
+            if name not in known:
+                raise RecipeError(f"the recipe gives {what} of {name!r}, which is not there",
+                                  why=f"the names are {', '.join(known)}", fix=f"Recipe({what}={{{known[0]!r}: ...}})")
+
+
+def _blame(patch: Patch, table: np.ndarray, theta: np.ndarray) -> None:
+    """Raises NumericsError for the first residual of a patch that is not finite at a row of `table`."""
+    symbols = {column.node: table[:, i] for i, column in enumerate(patch.columns)}
+    nodes = [residual.node for residual in patch.residuals]
+    for owner, values in zip(patch.owners, ad.evaluate(nodes, symbols, {"theta": theta}, len(table)), strict=True):
+        bad = np.flatnonzero(~np.isfinite(values))
+        if not bad.size:
+            continue
+        term, row = patch.terms[owner], table[bad[0]]
+        coordinates = term.space.coordinates
+        place = ", ".join(f"{name} = {value:.6g}" for name, value in zip(coordinates, row, strict=False))
+        raise NumericsError(
+            f"{term.name} is {values[bad[0]]} at {place}", where=term.where,
+            why=f"its residual is not finite at {bad.size} of {len(table)} points, before any training{_culprit(patch, row, theta)}",
+            fix="check the formula there: a division by zero, a root or logarithm of a negative number?")
+
+
+def _culprit(patch: Patch, row: np.ndarray, theta: np.ndarray) -> str:
+    """The first operation on the way to the residuals at one point that makes something that is not finite."""
+    nodes = ad.walk([residual.node for residual in patch.residuals])
+    symbols = {column.node: row[i:i + 1] for i, column in enumerate(patch.columns)}
+    values = ad.evaluate(nodes, symbols, {"theta": theta}, 1)
+    for node, value in zip(nodes, values, strict=True):
+        if node.dtype.kind == "f" and not np.isfinite(value).all():
+            return f"; it begins with {node.op.name}"
+    return ""

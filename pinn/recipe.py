@@ -1,0 +1,199 @@
+"""How a problem is solved: network, points, stages of optimizers, weights; every part optional, one default for all."""
+
+from __future__ import annotations
+
+import math
+import numbers
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pinn.adaptive import Adaptive
+from pinn.errors import RecipeError
+from pinn.geometry import Draw, Region
+from pinn.networks import MLP
+from pinn.optimizers import Adam, Cosine, Optimizer, SSBroyden
+from pinn.problem import Problem
+from pinn.sampling import sobol
+
+Points = int | Mapping[str, int]
+Weights = float | Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One optimizer, for `iterations` steps or `seconds` or a `share` of the time that is left, or until it stops by itself.
+
+    Raises RecipeError for what is no optimizer and for limits that are not positive.
+    """
+
+    optimizer: Optimizer
+    iterations: int | None = None
+    seconds: float | None = None
+    share: float | None = None
+    name: str = ""
+
+    def __post_init__(self) -> None:
+        if not all(callable(getattr(self.optimizer, method, None)) for method in ("init", "step", "carry")):
+            raise RecipeError(f"{self.optimizer!r} is no optimizer", why="a stage of a recipe is an optimizer or a Stage",
+                              fix="stages=[Adam(learning_rate=1e-3), SSBroyden()]")
+        if self.iterations is not None:
+            whole(self.iterations, "the iterations of a stage", "Stage(Adam(), iterations=1000)")
+        for name, value in (("seconds", self.seconds), ("share", self.share)):
+            if value is not None:
+                positive(value, f"the {name} of a stage", f"Stage(Adam(), {name}={30 if name == 'seconds' else 0.2})")
+        if not self.name:
+            member = getattr(self.optimizer, "member", None)
+            title = type(self.optimizer).__name__ if member is None else member.__name__.replace("_", " ")
+            object.__setattr__(self, "name", title)
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How to solve; what is None is chosen by `complete` for the problem at hand.
+
+    network     any network, or None for an MLP of the default size
+    points      number of points of the interior, or numbers by the name of a condition, an equation or a region
+    stages      optimizers or Stages, one after the other, each from the best parameters of the one before
+    weighting   weight of every condition against the equations, or weights by name; losses are mean squares
+    resample    iterations between fresh points, an Adaptive, or False for the same points throughout
+    seconds     the time of training; compiling is not counted
+    tolerance   stop when the loss is this share of the loss at the start
+    sampling    one of the functions of `pinn.sampling`
+
+    Raises RecipeError.
+    """
+
+    network: Any = None
+    points: Points | None = None
+    stages: tuple[Any, ...] | None = None
+    impose: str = "penalty"
+    weighting: Weights | None = None
+    resample: Adaptive | int | None = None
+    dtype: str = "float64"
+    seconds: float | None = None
+    tolerance: float | None = None
+    sampling: Draw = sobol
+
+    def __post_init__(self) -> None:
+        asked = ("layout", "initial", "apply")
+        if self.network is not None and not all(callable(getattr(self.network, method, None)) for method in asked):
+            raise RecipeError(f"{self.network!r} is no network", why=f"a network has the methods {', '.join(asked)}",
+                              fix="network=MLP(width=32, depth=3)")
+        if self.points is not None:
+            for name, count in entries(self.points):
+                whole(count, f"the number of points{name}", "Recipe(points=4096)")
+        if self.weighting is not None:
+            for name, weight in entries(self.weighting):
+                positive(weight, f"the weight{name}", "Recipe(weighting=100.0)")
+        if self.stages is not None:
+            object.__setattr__(self, "stages", read_stages(self.stages))
+        if self.impose != "penalty":
+            why = "conditions are imposed by penalty; imposing them exactly is not there yet" if self.impose == "exact" else (
+                "the ways of imposing conditions are: 'penalty'")
+            raise RecipeError(f"impose={self.impose!r} is not offered", why=why, fix='impose="penalty"')
+        if self.resample is not None and not isinstance(self.resample, Adaptive):
+            if self.resample is False or self.resample == 0:
+                object.__setattr__(self, "resample", 0)
+            else:
+                whole(self.resample, "the number of iterations between fresh points", "Recipe(resample=500)")
+                object.__setattr__(self, "resample", Adaptive(every=int(self.resample)))
+        if self.dtype not in ("float64", "float32"):
+            raise RecipeError(f"dtype={self.dtype!r} is not offered", why="kernels compute in float64 or float32",
+                              fix='dtype="float64"')
+        if self.seconds is not None:
+            positive(self.seconds, "the time", "Recipe(seconds=60)")
+        if self.tolerance is not None and not (isinstance(self.tolerance, numbers.Real) and 0 <= self.tolerance < 1):
+            raise RecipeError(f"tolerance={self.tolerance!r}", why="it is a share of the first loss", fix="tolerance=1e-14")
+        if not callable(self.sampling):
+            raise RecipeError(f"sampling={self.sampling!r} is no way of drawing points", fix="sampling=pinn.sampling.sobol")
+
+    @property
+    def adaptive(self) -> Adaptive | None:
+        """How fresh points are drawn, or None for the same points throughout."""
+        return self.resample if isinstance(self.resample, Adaptive) else None
+
+
+def default(problem: Problem) -> Recipe:
+    """The recipe that solves ordinary problems with nothing set: a short Adam, then self-scaled Broyden until time is up.
+
+    A dense quasi-Newton method with fresh points where the residual is large is what reached 1e-4 and below on all of the
+    problems that come along; its cost grows with the square of the parameters, which keeps the network small.
+    """
+    return Recipe(
+        network=MLP((24, 24, 24)),
+        points={},
+        stages=(Stage(Adam(Cosine(5e-3, 500, 5e-4)), iterations=500), Stage(SSBroyden(), name="SSBroyden")),
+        weighting=100.0,
+        resample=Adaptive(),
+        seconds=60.0,
+        tolerance=1e-14,
+    )
+
+
+def complete(recipe: Recipe | None, problem: Problem) -> Recipe:
+    """`recipe` with every part that was left open taken from the default of this problem."""
+    standard = default(problem)
+    if recipe is None:
+        return standard
+    if not isinstance(recipe, Recipe):
+        raise RecipeError(f"the recipe is a {type(recipe).__name__}", why="how to solve is said by a Recipe",
+                          fix="Recipe(network=MLP((32, 32, 32)), points=4096)")
+    open_parts = {name: value for name, value in vars(standard).items() if getattr(recipe, name) is None}
+    return replace(recipe, **open_parts)
+
+
+def share_points(points: Points, region: Region, names: tuple[str, ...], is_interior: bool) -> int:
+    """How many points a region with these terms gets: said by name, or by its dimension.
+
+    The interior gets 512, 4096, 8192, 16384 points in 1, 2, 3, more coordinates; conditions 512, 2048, 4096 in 1, 2, more.
+    """
+    said = dict(points) if isinstance(points, Mapping) else {"interior": points}
+    kinds = (*names, region.name, *(("interior",) if is_interior else ("conditions",)))
+    for name in kinds:
+        if name in said:
+            return int(said[name])
+    dim = dimension(region)
+    counts = (1, 512, 4096, 8192, 16384) if is_interior else (1, 512, 2048, 4096, 4096)
+    count = counts[min(dim, len(counts) - 1)]
+    # a number for the interior alone moves the rest with it, as the measure of a boundary moves with the square root
+    if not is_interior and "interior" in said and dim:
+        standard = (1, 512, 4096, 8192, 16384)[min(dim + 1, 4)]
+        count = max(16, round(count * (said["interior"] / standard) ** (dim / (dim + 1))))
+    return count
+
+
+def dimension(region: Region) -> int:
+    """The dimension of a region itself: 0 for single points."""
+    return max((piece.chart.cube for piece in region.pieces), default=0)
+
+
+def entries(value: Any) -> list[tuple[str, Any]]:
+    """The numbers of a number or of a mapping, each with ` of 'name'` for messages."""
+    return [(f" of {name!r}", one) for name, one in value.items()] if isinstance(value, Mapping) else [("", value)]
+
+
+def read_stages(stages: Any) -> tuple[Stage, ...]:
+    """Optimizers and Stages as a tuple of Stages."""
+    listed = tuple(stages) if isinstance(stages, (tuple, list)) else (stages,)
+    if not listed:
+        raise RecipeError("the recipe has no stages", why="nothing would be trained", fix="stages=[Adam(), SSBroyden()]")
+    return tuple(stage if isinstance(stage, Stage) else Stage(stage) for stage in listed)
+
+
+def whole(value: Any, what: str, fix: str) -> None:
+    """RecipeError unless `value` is a positive integer."""
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, numbers.Integral):
+        raise RecipeError(f"{what} is {value!r}", why="it must be a whole number", fix=fix)
+    if value < 1:
+        raise RecipeError(f"{what} is {value}", why="it must be positive", fix=fix)
+
+
+def positive(value: Any, what: str, fix: str) -> None:
+    """RecipeError unless `value` is a positive finite number."""
+    number = isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_))
+    if not (number and math.isfinite(value) and value > 0):
+        raise RecipeError(f"{what} is {value!r}", why="it must be a positive number", fix=fix)
+

@@ -1,0 +1,208 @@
+"""Problem files: reading one as a module, making its problem with given parameters, and finding the file behind a problem."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import linecache
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from pinn.errors import FileError, ProblemError, RecipeError, locate
+from pinn.problem import Problem
+from pinn.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What makes a problem again: its name, the text of its file ("" where there is none), and its parameters."""
+
+    name: str
+    text: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+    file: str = ""
+
+    @staticmethod
+    def of(problem: Problem) -> Origin:
+        """The origin of a problem, found by the file of its first equation.
+
+        Parameters that the problem does not remember are read from what its functions have closed over; the text is kept only
+        if it gives the same equations again.
+        """
+        code = getattr(problem.equations[0], "__code__", None)
+        path = Path(code.co_filename) if code is not None else Path()
+        name = problem.name or (path.stem if path.suffix == ".py" else "problem")
+        parameters = dict(problem.parameters)
+        try:
+            text = path.read_text(encoding="utf-8") if path.suffix == ".py" else ""
+            if text:
+                module = run_text(text, str(path))
+                parameters = parameters or _remembered(module, problem)
+                again = make_problem(module, parameters, str(path))
+                if not _same(again, problem):
+                    text = ""
+        except Exception:  # whatever a user's file does when run again, a solution can still be saved without it
+            text = ""
+        return Origin(name, text, parameters, str(path) if text else "")
+
+
+def read_problem(path: Path, overrides: Mapping[str, str] | None = None) -> tuple[Problem, Recipe | None]:
+    """The problem, and the recipe if there is one, of a problem file; `overrides` are parameters as words.
+
+    Raises FileError for a file that cannot be read as Python, ProblemError for one that states no problem, RecipeError for
+    parameters that do not exist or words that are no value.  What the file itself raises passes through.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise FileError(f"{path} cannot be read", why=error.strerror or str(error), fix="pinn list") from error
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path} is not Python", why=f"it is not text in UTF-8: {error.reason} at byte {error.start}",
+                        fix="give the .py file of a problem; pinn new NAME writes one") from error
+    module = run_text(text, str(path))
+    problem = make_problem(module, read_words(module, overrides or {}, str(path)), str(path))
+    recipe = getattr(module, "recipe", None)
+    if callable(recipe) and not isinstance(recipe, Recipe):
+        recipe = recipe()
+    if recipe is not None and not isinstance(recipe, Recipe):
+        raise RecipeError(f"`recipe` is a {type(recipe).__name__}", where=str(path), why="it must be a pinn.Recipe",
+                          fix="recipe = Recipe(points=4096)")
+    return problem, recipe
+
+
+def run_text(text: str, file: str) -> ModuleType:
+    """The module that a source text makes; it sees the files beside it.  Raises FileError for what is not Python."""
+    name = f"problem_file_{Path(file).stem}".replace("-", "_")
+    try:
+        code = compile(text, file, "exec")
+    except (SyntaxError, ValueError) as error:
+        line = getattr(error, "lineno", None)
+        raise FileError(f"{file} is not Python", where=f"{file}:{line}" if line else file, code="not-python",
+                        why=getattr(error, "msg", None) or str(error), fix="correct that line") from error
+    module = ModuleType(name, None)
+    module.__file__ = file
+    # tracebacks show the lines of a text that is in no file
+    if not Path(file).exists():
+        linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)
+    with beside(Path(file).parent):
+        sys.modules[name] = module  # dataclasses look their module up while it runs
+        try:
+            exec(code, module.__dict__)
+        finally:
+            del sys.modules[name]
+    return module
+
+
+@contextmanager
+def beside(folder: Path) -> Iterator[None]:
+    """Modules of a folder can be imported, as they can when a script of it runs."""
+    entry = str(folder.resolve())
+    sys.path.insert(0, entry)
+    try:
+        yield
+    finally:
+        if entry in sys.path:
+            sys.path.remove(entry)
+
+
+def make_problem(module: ModuleType, parameters: Mapping[str, Any], file: str) -> Problem:
+    """The problem of a module with these parameters, named after its file.  Raises ProblemError if it states none."""
+    stated = getattr(module, "problem", None)
+    if stated is None:
+        raise ProblemError("the file states no problem", where=file, code="no-problem",
+                           why="it has neither a function nor a Problem named `problem`",
+                           fix="def problem(): return Problem(...); pinn new NAME writes an example")
+    known: dict[str, Any] = {}
+    if isinstance(stated, Problem):
+        problem = stated
+    elif callable(stated) and not isinstance(stated, type):
+        known = {name: parameter.default for name, parameter in parameters_of(stated).items()}
+        missing = [name for name, value in known.items() if value is inspect.Parameter.empty and name not in parameters]
+        if missing:
+            raise ProblemError(f"problem() needs {', '.join(missing)}", where=locate(stated), code="parameter",
+                               why="a parameter without a default must be given", fix=f"--set {missing[0]}=1.0")
+        known |= parameters
+        with beside(Path(file).parent):
+            problem = stated(**known)
+    else:
+        raise ProblemError(f"`problem` is a {type(stated).__name__}", where=file, code="no-problem",
+                           why="it must be a Problem, or a function that returns one", fix="def problem(): return Problem(...)")
+    if not isinstance(problem, Problem):
+        raise ProblemError(f"problem() returned {'nothing' if problem is None else 'a ' + type(problem).__name__}",
+                           where=locate(stated), why="it must return a Problem", fix="return Problem(...)", code="no-problem")
+    return replace(problem, name=problem.name or Path(file).stem, parameters=known or problem.parameters)
+
+
+def parameters_of(function: Any) -> dict[str, inspect.Parameter]:
+    """The named parameters of a function."""
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return {name: one for name, one in inspect.signature(function).parameters.items() if one.kind in kinds}
+
+
+def read_words(module: ModuleType, words: Mapping[str, str], file: str) -> dict[str, Any]:
+    """Parameters given as words, each read as its default is: whole numbers, numbers, yes or no, or text.
+
+    Raises RecipeError for a parameter that the problem does not have and for a word that is no such value.
+    """
+    stated = getattr(module, "problem", None)
+    known = parameters_of(stated) if callable(stated) else {}
+    found = {}
+    for name, word in words.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1)
+            has = f"its parameters are {', '.join(known)}" if known else "it has no parameters"
+            raise RecipeError(f"the problem has no parameter {name!r}", where=file, why=has, code="parameter",
+                              fix=f"--set {(close or list(known))[0]}={word}" if known else "leave --set out")
+        found[name] = _read(name, word, known[name].default)
+    return found
+
+
+def _read(name: str, word: str, default: Any) -> Any:
+    if isinstance(default, str):
+        return word
+    if isinstance(default, bool):
+        values = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+        if word.lower() not in values:
+            raise RecipeError(f"--set {name}={word} is neither yes nor no", fix=f"--set {name}=yes", code="number")
+        return values[word.lower()]
+    try:
+        value = float(word)
+    except ValueError as error:
+        raise RecipeError(f"--set {name}={word} is no number", why=f"the default of {name} is {default!r}", code="number",
+                          fix=f"--set {name}={default if default is not inspect.Parameter.empty else 1.0}") from error
+    if not np.isfinite(value):
+        raise RecipeError(f"--set {name}={word} is not finite", fix=f"--set {name}={default}", code="number")
+    if isinstance(default, int):
+        if value != int(value):
+            raise RecipeError(f"--set {name}={word} is no whole number", why=f"the default of {name} is {default!r}",
+                              fix=f"--set {name}={round(value)}", code="number")
+        return int(value)
+    return value
+
+
+def _remembered(module: ModuleType, problem: Problem) -> dict[str, Any]:
+    """The values of the parameters of `problem(...)` in the closures of the functions that it made."""
+    stated = getattr(module, "problem", None)
+    wanted = parameters_of(stated) if callable(stated) and not isinstance(stated, Problem) else {}
+    closed: dict[str, Any] = {}
+    exact = getattr(problem.exact, "function", None)
+    values = [value for condition in problem.conditions for _, value in getattr(condition, "values", ())]
+    others = [getattr(condition, "function", None) for condition in problem.conditions]
+    for function in (*problem.equations, exact, *values, *others):
+        if inspect.isfunction(function):
+            closed |= {name: value for name, value in inspect.getclosurevars(function).nonlocals.items() if name not in closed}
+    return {name: closed.get(name, one.default) for name, one in wanted.items()}
+
+
+def _same(a: Problem, b: Problem) -> bool:
+    """Whether two problems have the same residuals on the same regions: equal expressions are one node."""
+    return a.domain == b.domain and len(a.terms) == len(b.terms) and all(
+        s.name == t.name and s.region == t.region and [r.node for r in s.residuals] == [r.node for r in t.residuals]
+        for s, t in zip(a.terms, b.terms, strict=True))
