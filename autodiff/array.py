@@ -41,7 +41,8 @@ INSTEAD = {
 class Array:
     """A traced value: no number in sight, or one that is computed when asked for.
 
-    `space` gives meaning to subscripts such as `u.x` (see pinn); outside an equation it is None.
+    `space` gives meaning to subscripts such as `u.x` and refuses numpy functions that have none in an equation (see pinn);
+    outside an equation it is None.
     """
 
     __slots__ = ("node", "space")
@@ -141,6 +142,8 @@ class Array:
         raise no_rule(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"), kwargs)
 
     def __array_function__(self, function: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
+        if self.space is not None:
+            self.space.permit(function, args)
         if function not in FUNCTIONS:
             module = getattr(function, "__module__", "numpy") or "numpy"
             raise no_rule(f"{module.replace('numpy', 'np', 1)}.{function.__name__}", {})

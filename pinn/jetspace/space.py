@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 import autodiff as ad
 from pinn.errors import ProblemError
 from pinn.geometry import Domain
@@ -15,7 +17,9 @@ from pinn.jetspace.location import user_location
 Index = tuple[str, ...]
 
 ONE = ad.lift(1.0)
-_REDUCTIONS = frozenset("all any argmax argmin cumprod cumsum max min prod ptp std var".split())
+_REDUCTIONS = frozenset("all any argmax argmin cumprod cumsum max mean median min prod ptp std sum var".split())
+_REDUCING = frozenset(getattr(np, name) for name in _REDUCTIONS | {"amax", "amin", "average", "nanmax", "nanmin", "nansum",
+                                                                     "trapezoid"}) | {np.linalg.norm}  # fmt: skip
 
 
 class DerivativeError(ProblemError, AttributeError):
@@ -102,9 +106,7 @@ class JetSpace:
         if index is not None:
             return self.derivative(array, index)
         if name in _REDUCTIONS:
-            raise ProblemError(f"{title(array)}.{name} would reduce over points", where=user_location(), code="reduction",
-                               why="an equation is written for one point and holds at each of them",
-                               fix="leave the reduction out; for a choice between values use np.maximum or np.minimum")
+            raise _reduction(f"{title(array)}.{name}()")
         close = difflib.get_close_matches(name.replace("_", "").lower(), self._examples(), 1, 0.5)
         raise DerivativeError(
             f"there is no derivative {title(array)}.{name}", where=user_location(),
@@ -123,6 +125,11 @@ class JetSpace:
             node = ad.lift(0.0 * ad.Array(node)) if tangent is None else tangent
         return ad.Array(node, self)
 
+    def permit(self, function: Callable[..., Any], arguments: tuple) -> None:
+        """Raises `ProblemError` (code `reduction`) for `np.mean(u)`: at one point it would quietly be u itself."""
+        if function in _REDUCING and arguments and isinstance(arguments[0], ad.Array) and arguments[0].ndim == 0:
+            raise _reduction(f"np.{function.__name__}({title(arguments[0])})")
+
     def _direction(self, name: str) -> Callable[[ad.Node], ad.Node | None]:
         def tangent(node: ad.Node) -> ad.Node | None:
             key = leaf_key(node)
@@ -137,6 +144,12 @@ class JetSpace:
     def _examples(self) -> list[str]:
         names = list(self.coordinates)
         return names + [a + b for i, a in enumerate(names) for b in names[i:]]
+
+
+def _reduction(written: str) -> ProblemError:
+    return ProblemError(f"{written} would reduce over points", where=user_location(), code="reduction",
+                        why="an equation is written for one point, and holds at each of them",
+                        fix="leave it out; for a choice between two values there are np.maximum and np.minimum")
 
 
 def title(array: ad.Array) -> str:
