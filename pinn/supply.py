@@ -72,17 +72,15 @@ class Supply:
     def program(self, residuals: Residuals, collapse: bool = True) -> Residuals:
         """The residuals with the jets of the network in them: graphs of coordinates, normals, data and weights.
 
-        With `collapse`, sums c (u_xx + u_yy + ...) are carried as one channel.  Give all residuals that share points at once:
-        a second derivative that one of them needs alone keeps the others from collapsing it in vain.
+        With `collapse`, operators such as u_t - k u_xx are carried as one channel (see `find_collapses`).  Give all residuals
+        that share points at once: a derivative that one of them needs by itself is then not carried twice.
         """
         replacement = {}
-        if collapse:
-            for unknown, axes in find_laplacians(residuals, self.space):
-                total = ad.Laplacian([self.directions[axis] for axis in axes]).of(self.fields[unknown].node)
-                # The residual is linear in the sum, so the sum may stand in the place of the first, and zero elsewhere.
-                for place, axis in enumerate(axes):
-                    leaf = self.space.jet(unknown, (axis, axis)).node
-                    replacement[leaf] = total if place == 0 and total is not None else ad.lift(0.0)
+        for sum_ in find_collapses(residuals, self.space) if collapse else ():
+            # A residual is linear in the sum, so the sum may stand in the place of its first part, and zero elsewhere.
+            for place, (index, _) in enumerate(sum_.parts):
+                leaf = self.space.jet(sum_.unknown, index).node
+                replacement[leaf] = ad.lift(0.0) if place else self._collapsed(sum_)
         for unknown, indices in demands(residuals).items():
             for index in indices:
                 leaf = self.space.jet(unknown, index).node
@@ -91,16 +89,19 @@ class Supply:
         nodes = ad.substitute([residual.node for residual in residuals], replacement, ad.rebuild)
         return tuple(ad.Array(node, self.space) for node in nodes)
 
+    def _collapsed(self, sum_: Collapse) -> ad.Node:
+        parts = {order: [(self.directions[index[0]], ratio) for index, ratio in sum_.parts if len(index) == order]
+                 for order in (1, 2)}
+        total = ad.Collapsed(parts[2], parts[1]).of(self.fields[sum_.unknown].node)
+        return ad.lift(0.0) if total is None else total
+
     def plan(self, residuals: Residuals) -> str:
         """What the residuals ask of the network, for people: derivatives, channels and work of a point."""
         lines = []
-        collapsed = dict(find_laplacians(residuals, self.space))
         for unknown, indices in demands(residuals).items():
             names = [unknown + ("_" + "".join(index) if index else "") for index in indices]
             lines.append(f"{unknown}: {', '.join(names)}")
-        for unknown, axes in collapsed.items():
-            summed = " + ".join(f"{unknown}_{axis}{axis}" for axis in axes)
-            lines.append(f"{summed} carried as one channel")
+        lines += [f"{sum_} carried as one channel" for sum_ in find_collapses(residuals, self.space)]
         channels, work = count_products(self.program(residuals))
         lines.append(f"{self.layout.size} parameters; {channels} channels through the widest layer")
         lines.append(f"{6 * work} floating point operations in products for loss and gradient at one point")
@@ -118,26 +119,60 @@ class Supply:
         return inputs
 
 
-def find_laplacians(residuals: Residuals, space: JetSpace) -> list[tuple[str, tuple[str, ...]]]:
-    """Unknowns and axes whose pure second derivatives enter all residuals only as c (u_xx + u_yy + ...).
+@dataclass(frozen=True)
+class Collapse:
+    """A sum of derivatives of one unknown, sum_k ratio_k u_k, that residuals need only as a whole: one channel carries it."""
 
-    That is: the partial derivatives by u_xx, u_yy, ... are one and the same node, in every residual, and free of them; and
-    nothing above them, such as u_xxy, is demanded, since that would need u_xx by itself.
+    unknown: str
+    parts: tuple[tuple[Index, float], ...]
+
+    def __str__(self) -> str:
+        return " + ".join(("" if ratio == 1 else f"{ratio:.4g} ") + f"{self.unknown}_{''.join(index)}"
+                          for index, ratio in self.parts).replace("+ -", "- ")
+
+
+def find_collapses(residuals: Residuals, space: JetSpace) -> list[Collapse]:
+    """Operators such as u_t - k u_xx, or c (u_xx + u_yy), that enter all residuals only as a whole.
+
+    That is: the partial derivatives of every residual by u_t and u_xx have a constant ratio and are free of both; u_t alone
+    is not a step on the way to another derivative, such as u_tt, nor u_xx to u_xxy.
     """
     found = []
     for unknown, indices in demands(residuals).items():
-        groups: dict[tuple[ad.Node | None, ...], list[str]] = {}
-        for axis in space.coordinates:
-            pair = (axis, axis)
-            if pair in indices and not any(index.count(axis) >= 2 and index != pair for index in indices):
-                partials = ad.forward([residual.node for residual in residuals], {space.jet(unknown, pair).node: ONE})
-                groups.setdefault(tuple(partials), []).append(axis)
-        for slopes, axes in groups.items():
-            leaves = {space.jet(unknown, (axis, axis)).node for axis in axes}
-            below = ad.walk([slope for slope in slopes if slope is not None])
-            if len(axes) > 1 and leaves.isdisjoint(below):
-                found.append((unknown, tuple(axes)))
+        groups: dict[tuple, list[tuple[Index, float]]] = {}
+        for index in indices:
+            if not _is_last(index, indices):
+                continue
+            partials = ad.forward([residual.node for residual in residuals], {space.jet(unknown, index).node: ONE})
+            split = [(1.0, None) if partial is None else _split_number(partial) for partial in partials]
+            size = next((number for (number, _), partial in zip(split, partials, strict=True) if partial is not None), 0.0)
+            if size:
+                shape = tuple((number / size if partial is not None else 0.0, rest)
+                              for (number, rest), partial in zip(split, partials, strict=True))
+                groups.setdefault(shape, []).append((index, size))
+        for shape, members in groups.items():
+            leaves = {space.jet(unknown, index).node for index, _ in members}
+            below = ad.walk([rest for _, rest in shape if rest is not None])
+            if len(members) > 1 and leaves.isdisjoint(below):
+                found.append(Collapse(unknown, tuple((index, size / members[0][1]) for index, size in members)))
     return found
+
+
+def _is_last(index: Index, indices: list[Index]) -> bool:
+    """Whether a derivative is u_i or u_ii, and no other one is made from it."""
+    axis = index[:1]
+    if not axis or index not in (axis, axis * 2):
+        return False
+    return not any(other.count(axis[0]) >= len(index) for other in indices if other != index)
+
+
+def _split_number(node: ad.Node) -> tuple[float, ad.Node | None]:
+    """A node as a number times the rest, None where there is no rest; numbers stand in front in every product."""
+    if node.op.name == "constant":
+        return float(node.attr), None
+    if node.op.name == "multiply" and node.args[0].op.name == "constant":
+        return float(node.args[0].attr), node.args[1]
+    return 1.0, node
 
 
 def count_products(residuals: Residuals) -> tuple[int, int]:
@@ -153,4 +188,4 @@ def count_products(residuals: Residuals) -> tuple[int, int]:
     return max(meets.values(), default=0), work
 
 
-__all__ = ["VECTOR", "Supply", "count_products", "find_laplacians"]
+__all__ = ["VECTOR", "Collapse", "Supply", "count_products", "find_collapses"]
