@@ -14,7 +14,7 @@ import numpy as np
 
 from ..array import Array
 from ..errors import CompileError, ShapeError
-from ..graph import DATUM, SYMBOL, VIEW, Node, constant, substitute, symbol, view, walk
+from ..graph import CONSTANT, DATUM, SYMBOL, VIEW, Node, constant, substitute, symbol, view, walk
 from ..interpret import evaluate
 from ..primitive import TABLE, broadcast
 from ..transforms import forward, lower, rebuild, reverse
@@ -23,6 +23,8 @@ from .kernel import Bound, Kernel, Packed, first_call
 from .schedule import Target
 
 ONE = constant(1.0)
+WORTH_A_COLUMN = 6  # the cost of arithmetic that a load from memory replaces with profit
+BLOCK = 4096        # points at which known parts are evaluated at once: their intermediate values stay small
 
 
 class PointProgram:
@@ -38,8 +40,10 @@ class PointProgram:
         nodes = lower([r.node for r in residuals])
         for k, n in enumerate(nodes):
             _check_residual(k, n, self.columns)
+        # what the coordinates alone decide (a source term, boundary data) is computed once per cloud, as further columns
+        self.known = Known(nodes, self.columns)
         # what weights alone decide but a kernel cannot read in place is computed once per call, before the points
-        self.prologue = Prologue(nodes, parameters)
+        self.prologue = Prologue(self.known.residuals, parameters)
         self.residuals = self.prologue.residuals
         self.size = parameters + self.prologue.size
         self.weight = symbol(("weight",))
@@ -61,9 +65,13 @@ class PointProgram:
         times = TABLE["multiply"].make
         return [times((self.weight, times((r, r)))) for r in self.residuals]
 
+    @property
+    def weight_column(self) -> int:
+        return len(self.columns) + len(self.known.symbols)
+
     @cached_property
     def _column_numbers(self) -> dict[Node, int]:
-        return {node: i for i, node in enumerate([*self.columns, self.weight, *self.factors])}
+        return {node: i for i, node in enumerate([*self.columns, *self.known.symbols, self.weight, *self.factors])}
 
     def _kernel(self, targets: list[Target], real: str, **sizes) -> Kernel:
         return Kernel(targets, self._column_numbers, real=real, **sizes)
@@ -119,7 +127,7 @@ class PointProgram:
         real = {"float64": "f64", "float32": "f32"}[np.dtype(dtype).name]
         kernel = self.kernel(kind, real)
         P = kernel.tile(points)
-        packed = Packed(np.full((count, len(self._column_numbers)), 0.5), P, kernel.dtype, len(self.columns))
+        packed = Packed(np.full((count, len(self._column_numbers)), 0.5), P, kernel.dtype, self.weight_column)
         vectors = {"theta": np.full(self.size, 0.1), "scale": np.ones(self.terms), "tangent": np.ones(self.size)}
         return first_call(Bound(kernel, packed, 1), *[vectors[v] for v in kernel.vectors])
 
@@ -135,7 +143,7 @@ class BoundProgram:
         self.program, self.threads, self.real = program, threads, real
         self.count = points.shape[0]
         fill = np.zeros((self.count, program.terms))
-        self._table = np.concatenate([points, weights[:, None], fill], axis=1)
+        self._table = np.concatenate([points, program.known.table(points), weights[:, None], fill], axis=1)
         self._packed: dict[int, Packed] = {}
         self._bound: dict[str, Bound] = {}
         self._scale = np.ones(program.terms)
@@ -145,7 +153,7 @@ class BoundProgram:
             kernel = self.program.kernel(kind, self.real)
             P = kernel.tile(self.count)
             if P not in self._packed:
-                self._packed[P] = Packed(self._table, P, kernel.dtype, len(self.program.columns))
+                self._packed[P] = Packed(self._table, P, kernel.dtype, self.program.weight_column)
             self._bound[kind] = Bound(kernel, self._packed[P], self.threads)
         return self._bound[kind]
 
@@ -183,11 +191,50 @@ class BoundProgram:
     def vjp(self, theta: np.ndarray, w: np.ndarray) -> np.ndarray:
         """J^T w for w of shape (points, terms); returns (parameters,)."""
         bound = self._run("vjp")
-        first = len(self.program.columns) + 1
+        first = self.program.weight_column + 1
         for k in range(self.program.terms):
             # padded points repeat the last one: their factor must be zero
             bound.packed.set(first + k, np.asarray(w, np.float64)[:, k], zero=True)
         return self.program.prologue.pull(theta, bound(self.program.prologue.extend(theta)))
+
+
+class Known:
+    """Parts of residuals that depend on the columns alone and are worth a column of their own: evaluated when points are bound.
+
+    The largest such parts are found; arithmetic cheaper than the load that would replace it stays in the kernel.
+    """
+
+    def __init__(self, residuals: list[Node], columns: list[Node]):
+        below = walk(residuals)
+        fixed = {n.serial for n in columns}
+        for n in below:  # numbers and the user's arrays are known, too
+            if n.op in (CONSTANT, DATUM) or (n.args and all(a.serial in fixed for a in n.args)):
+                fixed.add(n.serial)
+        reached = {r.serial: r for r in residuals} | {a.serial: a for n in below if n.serial not in fixed for a in n.args}
+        whole = [n for n in reached.values() if n.serial in fixed and n.lane is POINT and n.shape == () and n.dtype.kind == "f"]
+        worth = [n for n in whole if n.args and _work(n) >= WORTH_A_COLUMN]
+        self.columns, self.values = columns, sorted(worth, key=lambda n: n.serial)
+        self.symbols = [symbol(("known", i)) for i in range(len(self.values))]
+        replacement = dict(zip(self.values, self.symbols, strict=True))
+        self.residuals = substitute(residuals, replacement, rebuild) if replacement else residuals
+
+    def table(self, points: np.ndarray) -> np.ndarray:
+        """The further columns (points, known)."""
+        parts = []
+        for start in range(0, len(points), BLOCK):
+            block = points[start : start + BLOCK]
+            symbols = {column: block[:, i] for i, column in enumerate(self.columns)}
+            parts.append(np.reshape(evaluate(self.values, symbols, points=len(block)), (len(self.values), len(block))).T)
+        return np.concatenate(parts) if parts else np.zeros((0, len(self.values)))
+
+
+def _work(node: Node) -> int:
+    """The cost of computing a node from the columns."""
+    return sum(_price(n) for n in walk([node]) if n.args)
+
+
+def _price(node: Node) -> int:
+    return node.op.cost if node.op.sort in ("elementwise", "select") else WORTH_A_COLUMN
 
 
 class Prologue:

@@ -8,7 +8,7 @@ import sys
 
 import numpy as np
 import pytest
-from tests.autodiff.programs import PROGRAMS, Weights, X, build, mlp
+from tests.autodiff.programs import PROGRAMS, Weights, X, Y, build, mlp
 
 import autodiff as ad
 
@@ -118,12 +118,23 @@ def test_binding_again_compiles_nothing():
 
 
 def test_large_arguments_of_sine_and_cosine():
-    program = ad.PointProgram((X,), (np.sin(X), np.cos(X)), 0)
+    one = Weights()()
+    program = ad.PointProgram((X,), (np.sin(one * X), np.cos(one * X)), 1)
     x = np.concatenate([np.linspace(-3, 3, 40), [1e5, -1e7, 1e9, 1e15, -1e300, np.inf, np.nan]])
     with np.errstate(invalid="ignore"):
         expected = np.stack([np.sin(x), np.cos(x)], 1)
-    got = program.bind(x[:, None], np.ones(x.size)).residual(np.zeros(0))
+    got = program.bind(x[:, None], np.ones(x.size)).residual(np.ones(1))
     np.testing.assert_allclose(got, expected, atol=1e-15)
+
+
+def test_what_the_coordinates_decide_is_computed_once():
+    u = Weights()()
+    program = ad.PointProgram((X, Y), (u - np.sin(3 * X) * np.exp(Y), u * X + 2.0 * Y), 1)
+    assert len(program.known.values) == 1 and "v_sin(" not in program.kernel("loss_and_gradient").source()
+    points = np.random.default_rng(0).uniform(size=(5000, 2))
+    x, y = points.T
+    got = program.bind(points, np.ones(5000)).residual(np.array([0.7]))
+    np.testing.assert_allclose(got, np.stack([0.7 - np.sin(3 * x) * np.exp(y), 0.7 * x + 2 * y], 1), rtol=1e-14)
 
 
 def test_a_sum_over_points_is_refused_in_a_sentence():
