@@ -6,10 +6,14 @@ from pinn.conditions import Dirichlet, Initial, Neumann, Residual, Robin
 from pinn.geometry import Box, Time
 from pinn.jetspace import D, curl, div, grad, laplacian, normal_derivative
 from pinn.networks import MLP, FourierFeatures, GatedMLP
+from pinn.optimizers import LBFGS, Adam, LevenbergMarquardt, SSBroyden
 from pinn.problem import Problem
+from pinn.recipe import Recipe, Stage
+from pinn.run import load, main, solve
 from pinn.version import __version__
 
 __all__ = [
-    "MLP", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Initial", "Neumann", "Problem", "Residual", "Robin", "Time",
-    "__version__", "curl", "div", "grad", "laplacian", "normal_derivative",
+    "LBFGS", "MLP", "Adam", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Initial", "LevenbergMarquardt", "Neumann",
+    "Problem", "Recipe", "Residual", "Robin", "SSBroyden", "Stage", "Time", "__version__", "curl", "div", "grad", "laplacian",
+    "load", "main", "normal_derivative", "solve",
 ]  # fmt: skip

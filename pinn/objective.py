@@ -122,9 +122,8 @@ class Objective:
                 same.append(term)
         patches = tuple(Patch.of(region, terms, supply) for region, terms in groups)
         check_names(recipe, patches)
-        clouds = tuple(
-            sample(patch.region, share_points(recipe.points, patch.region, patch.names, patch.is_interior), recipe.sampling, rng)
-            for patch in patches)
+        counts = [share_points(recipe.points, patch.region, patch.names, patch.is_interior) for patch in patches]
+        clouds = tuple(sample(patch.region, n, recipe.sampling, rng) for patch, n in zip(patches, counts, strict=True))
         weights = tuple(np.array([weigh(patch.terms[owner], recipe.weighting) for owner in patch.owners]) for patch in patches)
         bound = tuple(patch.bind(cloud, threads, recipe.dtype) for patch, cloud in zip(patches, clouds, strict=True))
         return Objective(patches, clouds, weights, bound, supply.layout.size, threads, recipe.dtype)
@@ -227,8 +226,8 @@ class Objective:
             for start in range(0, cloud.count, CHUNK):
                 _blame(patch, table[start:start + CHUNK], theta)
         raise NumericsError(
-            f"the loss at the start is {loss}, and {np.count_nonzero(~np.isfinite(gradient))} of {gradient.size} entries of its "
-            "gradient are not finite", why="every residual is finite, but its derivative with respect to the network is not",
+            f"at the start {np.count_nonzero(~np.isfinite(gradient))} entries of the gradient are not finite (loss {loss})",
+            why="every residual is finite, but its derivative with respect to the network is not",
             fix="avoid roots and absolute powers of what may be zero: np.sqrt(u**2 + 1e-12) instead of np.sqrt(u**2)")
 
 
@@ -257,16 +256,17 @@ def _blame(patch: Patch, table: np.ndarray, theta: np.ndarray) -> None:
     """Raises NumericsError for the first residual of a patch that is not finite at a row of `table`."""
     symbols = {column.node: table[:, i] for i, column in enumerate(patch.columns)}
     nodes = [residual.node for residual in patch.residuals]
-    for owner, values in zip(patch.owners, ad.evaluate(nodes, symbols, {"theta": theta}, len(table)), strict=True):
+    residuals = ad.evaluate(nodes, symbols, {"theta": theta}, len(table))
+    for owner, values in zip(patch.owners, residuals, strict=True):
         bad = np.flatnonzero(~np.isfinite(values))
         if not bad.size:
             continue
-        term, row = patch.terms[owner], table[bad[0]]
+        count, (term, row) = f"{bad.size} of {len(table)} points", (patch.terms[owner], table[bad[0]])
         coordinates = term.space.coordinates
         place = ", ".join(f"{name} = {value:.6g}" for name, value in zip(coordinates, row, strict=False))
         raise NumericsError(
             f"{term.name} is {values[bad[0]]} at {place}", where=term.where,
-            why=f"its residual is not finite at {bad.size} of {len(table)} points, before any training{_culprit(patch, row, theta)}",
+            why=f"its residual is not finite at {count}, before any training{_culprit(patch, row, theta)}",
             fix="check the formula there: a division by zero, a root or logarithm of a negative number?")
 
 

@@ -47,10 +47,10 @@ class Field:
 class Solution:
     """A solved problem.
 
-    `theta` are the trained parameters, `errors` by unknown the relative L2 and greatest absolute error against the exact
-    solution on a dense grid ({} where it is not known), `residual_rms` that of the equations on fresh points, `seconds` the
-    whole time with `seconds_compile` in it, `points` the number of points by region.  Every unknown is an attribute:
-    `solution.u(x=0.5, t=1.0)`.
+    `theta` are the trained parameters; `errors` by unknown the relative L2 and greatest absolute error against the exact
+    solution on a dense grid, {} where it is not known; `residual_rms` that of the equations on fresh points; `seconds` the
+    whole time with `seconds_compile` in it; `points` the number of points by region; `folder` where it was written; `origin`
+    what makes its problem again.  Every unknown is an attribute: `solution.u(x=0.5, t=1.0)`.
     """
 
     problem: Problem
@@ -69,6 +69,7 @@ class Solution:
     steps: int = 0
     points: dict[str, int] = field(default_factory=dict)
     folder: Path | None = None
+    origin: Any = None
     gallery: Callable[[Solution, Path], list[Path]] | None = None
     saver: Callable[[Solution, Path], Path] | None = None
     _warned: list[str] = field(default_factory=list, repr=False)

@@ -13,7 +13,20 @@ from threadpoolctl import threadpool_limits
 
 from pinn.adaptive import Adaptive
 from pinn.errors import NumericsError, RecipeError
-from pinn.events import Callback, Checkpoint, Compiled, Event, Finished, Progress, Request, Resample, StageEnded, Started, Stop, emit
+from pinn.events import (
+    Callback,
+    Checkpoint,
+    Compiled,
+    Event,
+    Finished,
+    Progress,
+    Request,
+    Resample,
+    StageEnded,
+    Started,
+    Stop,
+    emit,
+)
 from pinn.history import History, Row
 from pinn.objective import Objective
 from pinn.optimizers import State
@@ -228,10 +241,11 @@ class Stint:
         return objective, best.theta, self.before + iteration, ended, whole
 
     def _progress(self, objective: Objective, best: State, iteration: int, seconds: float, insist: bool) -> Progress:
-        session, limit = self.session, self.stage.iterations
+        session, stage = self.session, self.stage
         errors = session.probe.look(best.theta, seconds, insist)
         terms = objective.terms(best.theta)
-        event = Progress(self.stage.name, iteration, limit, best.loss, terms, errors, seconds, session.recipe.seconds, best.theta)
+        event = Progress(stage.name, iteration, stage.iterations, best.loss, terms, errors, seconds, session.recipe.seconds,
+                         best.theta)
         session.rows.append(Row(event.stage, self.before + iteration, seconds, best.loss, terms, errors))
         return event
 

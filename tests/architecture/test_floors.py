@@ -60,7 +60,7 @@ NOTHING_ELSE = {"autodiff.transforms": {"errors", "types", "graph", "primitive",
 DISTRIBUTIONS = {
     "numpy": {"autodiff", "pinn", "problems"},
     "scipy": {"autodiff", "pinn", "problems"},
-    "numba": {"autodiff.compile", "pinn.optimizers"},
+    "numba": {"autodiff.compile", "pinn.optimizers", "pinn.archive"},
     "llvmlite": {"autodiff.compile"},
     "threadpoolctl": {"pinn.solver", "pinn.run", "pinn.cli"},
     "matplotlib": {"pinn.plots"},
@@ -68,7 +68,7 @@ DISTRIBUTIONS = {
     "typer": {"pinn.cli"},
 }
 # Who may load code by its name: a problem file is named by a person, a kernel by the hash of its source.
-MAY_LOAD = {"pinn.run", "pinn.cli", "autodiff.compile"}
+MAY_LOAD = {"pinn.run", "pinn.cli", "pinn.plots", "autodiff.compile"}
 MAY_PRINT = {"pinn.callbacks", "pinn.cli"}
 NOT_A_NAME = {"utils", "helpers", "misc", "base", "common", "manager"}
 
