@@ -36,7 +36,7 @@ def arguments(function: Callable[..., Any], known: Iterable[str], role: str) -> 
         if parameter.name in known:
             asked.append(parameter.name)
         elif parameter.default is parameter.empty:
-            close = difflib.get_close_matches(parameter.name, known, 1, 0.3)
+            close = difflib.get_close_matches(parameter.name.lower(), known, 1, 0.3)
             raise ProblemError(f"{role} asks for {parameter.name!r}, which is not there", where=locate(function),
                                code="argument", why=f"the names here are {', '.join(known)}",
                                fix=f"did you mean {close[0]!r}?" if close else f"use {known[0]!r}")
