@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -42,7 +42,7 @@ class Supply:
             prefix = f"{unknowns[0]}." if separate else ""
             blocks.append((unknowns, self.network.layout(len(inputs), len(unknowns)).moved(start, prefix)))
             start += blocks[-1][1].size
-        fields = {}
+        fields: dict[str, ad.Array] = {}
         for unknowns, layout in blocks:
             given = self.network.layout(len(inputs), len(unknowns))
             weights = {named.name: ad.Array(ad.view(VECTOR, slot.offset, slot.shape))
@@ -69,7 +69,7 @@ class Supply:
             node = tangent
         return ad.Array(node, self.space)
 
-    def program(self, residuals: Residuals, collapse: bool = True) -> Residuals:
+    def program(self, residuals: Sequence[ad.Array], collapse: bool = True) -> Residuals:
         """The residuals with the jets of the network in them: graphs of coordinates, normals, data and weights.
 
         With `collapse`, operators such as u_t - k u_xx are carried as one channel (see `find_collapses`).  Give all residuals
@@ -95,7 +95,7 @@ class Supply:
         total = ad.Collapsed(parts[2], parts[1]).of(self.fields[sum_.unknown].node)
         return ad.lift(0.0) if total is None else total
 
-    def plan(self, residuals: Residuals) -> str:
+    def plan(self, residuals: Sequence[ad.Array]) -> str:
         """What the residuals ask of the network, for people: derivatives, channels and work of a point."""
         lines = []
         for unknown, indices in demands(residuals).items():
@@ -131,7 +131,7 @@ class Collapse:
                           for index, ratio in self.parts).replace("+ -", "- ")
 
 
-def find_collapses(residuals: Residuals, space: JetSpace) -> list[Collapse]:
+def find_collapses(residuals: Sequence[ad.Array], space: JetSpace) -> list[Collapse]:
     """Operators such as u_t - k u_xx, or c (u_xx + u_yy), that enter all residuals only as a whole.
 
     That is: the partial derivatives of every residual by u_t and u_xx have a constant ratio and are free of both; u_t alone
@@ -175,7 +175,7 @@ def _split_number(node: ad.Node) -> tuple[float, ad.Node | None]:
     return 1.0, node
 
 
-def count_products(residuals: Residuals) -> tuple[int, int]:
+def count_products(residuals: Sequence[ad.Array]) -> tuple[int, int]:
     """Vectors that meet the busiest matrix of weights, and multiplications of all such products, for one point."""
     meets: dict[int, int] = {}
     work = 0

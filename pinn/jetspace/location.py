@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from types import TracebackType
+from types import FrameType, TracebackType
 
 import numpy as np
 
@@ -21,7 +21,7 @@ def is_user_file(path: str) -> bool:
 
 def user_location() -> str:
     """`file:line` of the innermost call that the user wrote, or an empty string."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         if is_user_file(frame.f_code.co_filename):
             return f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -105,7 +105,7 @@ def check_weights(weights: Mapping[str, Any], names: Sequence[str]) -> dict[str,
         if name not in names:
             raise ProblemError(f"weights speaks of {name!r}, which is no term", why=f"the terms are {', '.join(names)}",
                                fix=f'weights={{"{names[0]}": 10}}', code="weights")
-        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < value < float("inf"):
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not 0 < float(value) < float("inf"):
             raise ProblemError(f"the weight of {name} is {value!r}", why="a weight is a positive number", code="weights",
                                fix=f'weights={{"{name}": 10}}')
     return {name: float(value) for name, value in weights.items()}
