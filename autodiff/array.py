@@ -303,7 +303,7 @@ class Name:
         self.text = text
 
     def __repr__(self) -> str:
-        return self.text
+        return repr(self.text)
 
 
 def argument(value: np.ndarray | Node, name: str) -> Node:
@@ -315,7 +315,7 @@ def argument(value: np.ndarray | Node, name: str) -> Node:
 
 def unknown(name: str, shape: tuple[int, ...], dtype: np.dtype, lane: Lane = SHARED) -> Node:
     """A leaf of its own that has no number."""
-    return symbol((Name(name),), shape, dtype, lane)
+    return symbol(Name(name), shape, dtype, lane)
 
 
 def leaf_name(leaf: Node) -> str:
@@ -323,7 +323,7 @@ def leaf_name(leaf: Node) -> str:
     if isinstance(leaf.attr, Argument):
         return f"the argument {leaf.attr.name!r}"
     key = leaf.attr[0]
-    return f"the argument {key[0].text!r}" if isinstance(key, tuple) and key and isinstance(key[0], Name) else f"{key!r}"
+    return f"the argument {key!r}" if isinstance(key, Name) else f"{key!r}"
 
 
 def no_rule(name: str, options: dict) -> NoRuleError:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+from types import FrameType
 
 _LIBRARY = os.path.dirname(os.path.abspath(__file__))
 
 
 def user_location() -> str:
     """The innermost `file:line` on the stack that belongs neither to this package nor to numpy: where the user wrote it."""
-    frame = sys._getframe(1)
+    frame: FrameType | None = sys._getframe(1)
     while frame is not None:
         path = frame.f_code.co_filename
         if not path.startswith(_LIBRARY) and f"{os.sep}numpy{os.sep}" not in path and not path.startswith("<"):

@@ -87,7 +87,13 @@ def trace(f: Callable, *args: Any, **kwargs: Any) -> tuple[list[Node], Structure
     `args` are Arrays (or tuples, lists and dicts of them) and whatever else f takes.  Raises TraceError, a TypeError, if f
     returns None or something that is not an array.
     """
-    result = f(*args, **kwargs)
+    try:
+        result = f(*args, **kwargs)
+    except ValueError as error:
+        # numpy wraps what stopped a traced value from being stored into an ndarray in a sentence about sequences
+        if isinstance(error.__cause__, TraceError):
+            raise error.__cause__ from None
+        raise
     if result is None:
         raise TraceError(f"{name_of(f)} returned None", fix=f"did you forget to return a value from {name_of(f)}?")
     leaves, structure = flatten(result)

@@ -26,8 +26,25 @@ def logit(a):
 @implements(scipy.special.xlogy)
 def xlogy(a, b):
     """a log b, and 0 where a = 0."""
-    zero = a == 0
-    return np.where(zero, 0.0, a * np.log(np.where(zero, 1.0, b)))
+    return a * np.log(np.where((a == 0) & (b <= 0), 1.0, b))
+
+
+@implements(scipy.special.xlog1py)
+def xlog1py(a, b):
+    """a log(1 + b), and 0 where a = 0."""
+    return a * np.log1p(np.where((a == 0) & (b <= -1), 0.0, b))
+
+
+@implements(scipy.special.entr)
+def entr(a):
+    """-a log a, and 0 where a = 0."""
+    return np.where(a < 0, -np.inf, -xlogy(a, np.where(a < 0, 1.0, a)))
+
+
+@implements(scipy.special.log_expit)
+def log_expit(a):
+    """log(1 / (1 + exp(-a)))."""
+    return -np.logaddexp(0.0, -a)
 
 
 _ = call
