@@ -16,8 +16,8 @@ from pinn.recipe import Recipe, share_points
 from pinn.sampling import Cloud, sample
 from pinn.supply import Supply
 
-# Below this much work a second thread costs more than it saves; results are the same either way.
-WORTH_A_THREAD = 40_000
+# Points times parameters for each thread: below, a second thread costs more than it saves, and results are the same.
+WORTH_A_THREAD = 200_000
 CHUNK = 4096
 
 
