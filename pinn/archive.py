@@ -101,8 +101,9 @@ def load_solution(path: str | Path, problem: Problem | None = None, network: Any
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """What a solution file says about itself, and its arrays.  Raises FileError."""
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with path.open("rb") as raw:  # opened here, because numpy leaves what it cannot read open
+            file = np.load(raw, allow_pickle=False)
+            arrays = {name: file[name] for name in file.files} if isinstance(file, np.lib.npyio.NpzFile) else {}
             about = json.loads(str(arrays.pop("about")[()]))
     except FileNotFoundError as error:
         raise FileError(f"there is no file {path}", fix="give the solution.npz of a run") from error

@@ -204,6 +204,8 @@ def errors_at(problem: Problem, supply: Supply, theta: np.ndarray, points: np.nd
 
 
 def _scalar(value: Any, role: str) -> ad.Array:
+    if value is None:
+        raise ProblemError(f"{role} returns nothing", why="its value is what is wanted", fix="return the value", code="return")
     array = value if isinstance(value, ad.Array) else ad.Array(ad.lift(value))
     if array.shape:
         raise ProblemError(f"{role} has shape {array.shape} at each point", why="it must be one number at each point",
