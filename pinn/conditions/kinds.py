@@ -8,6 +8,7 @@ import numbers
 import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -46,7 +47,7 @@ class Initial:
         for name, value in self.values:
             unknown, order = self._read(name, space)
             role = f"the initial value of {name}"
-            given, data = _value(space, value, role, self.where)
+            given, data = _value(space, value, role, self.where, numbers_are_data=True)
             residual = space.jet(unknown, (domain.time,) * order) - given
             terms.append(Term(f"Initial({name})", "condition", domain.initial, (residual,), space, data, self.where))
         return terms
@@ -181,16 +182,23 @@ def _boundary_term(
     if unknown not in space.unknowns:
         raise _unknown_name(unknown, space, word, where)
     region = check_region(domain.boundary if on is None else on, domain, word, where)
-    given, column = _value(space, value, f"the value of {word}({unknown})", where)
+    given, column = _value(space, value, f"the value of {word}({unknown})", where, numbers_are_data=True)
     name = f"{word}({unknown})" + ("" if on is None else f" on {region.name}")
     return Term(name, "condition", region, (residual(space.jet(unknown), given),), space, data + column, where)
 
 
-def _value(space: JetSpace, value: Value, role: str, where: str, name: str = "g") -> tuple[Any, tuple[Column, ...]]:
-    """What stands for a given value in a residual, and the column of data behind it, if there is one."""
+def _value(
+    space: JetSpace, value: Value, role: str, where: str, name: str = "g", numbers_are_data: bool = False,
+) -> tuple[Any, tuple[Column, ...]]:  # fmt: skip
+    """What stands for a given value in a residual, and the column of data behind it, if there is one.
+
+    With `numbers_are_data` zero is a column, too: the kernels of u = 0 and u = g are then the same text, compiled once.
+    """
     if isinstance(value, numbers.Real) and not isinstance(value, (bool, np.bool_)):
         if not math.isfinite(value):
             raise NumericsError(f"{role} is {float(value)}", where=where, fix="give a finite number")
+        if numbers_are_data:
+            return space.data(name), (Column(name, partial(float, value), space.coordinates, role),)
         return float(value), ()
     if not callable(value):
         shape = f" of shape {np.shape(value)}" if isinstance(value, (np.ndarray, list, tuple)) else ""
