@@ -12,9 +12,10 @@ from pinn.conditions import Term
 from pinn.errors import NumericsError, RecipeError
 from pinn.geometry import Region
 from pinn.problem import Problem
-from pinn.recipe import Recipe, share_points
+from pinn.recipe import Recipe, Weights, share_points
 from pinn.sampling import Cloud, sample
 from pinn.supply import Supply
+from pinn.weighting import Balance
 
 # Points times parameters for each thread: below, a second thread costs more than it saves, and results are the same.
 WORTH_A_THREAD = 200_000
@@ -140,6 +141,13 @@ class Objective:
         weights = tuple(np.array(weight, float) for weight in weights)
         return replace(self, weights=weights, last=Last([None], [[]]))
 
+    def balanced(self, recipe: Recipe, theta: np.ndarray) -> Objective:
+        """The same objective with the weights that the recipe's Balance measures at `theta`; itself if the recipe has none."""
+        if not isinstance(recipe.weighting, Balance):
+            return self
+        measured = recipe.weighting.weights(self.patches, self.clouds, theta)
+        return self.with_weights([old * new for old, new in zip(self.weights, measured, strict=True)])
+
     # -- the oracle
     def loss(self, theta: np.ndarray) -> float:
         """sum of weight_k w_p r_k(p)^2."""
@@ -231,8 +239,10 @@ class Objective:
             fix="avoid roots and absolute powers of what may be zero: np.sqrt(u**2 + 1e-12) instead of np.sqrt(u**2)")
 
 
-def weigh(term: Term, weighting: float | Mapping[str, float] | None) -> float:
+def weigh(term: Term, weighting: Weights | None) -> float:
     """The weight of a term: its own, times what the recipe says of its name, its region or of all conditions."""
+    if isinstance(weighting, Balance):
+        return term.weight  # the rest is measured when the network is there
     if isinstance(weighting, Mapping):
         said = [weighting[name] for name in (term.name, term.region.name, f"{term.kind}s") if name in weighting]
         return term.weight * float(said[0] if said else 1.0)
@@ -242,14 +252,14 @@ def weigh(term: Term, weighting: float | Mapping[str, float] | None) -> float:
 def check_names(recipe: Recipe, patches: Sequence[Patch]) -> None:
     """RecipeError for points or weights of a name that no term or region has."""
     terms = [name for patch in patches for name in (*patch.names, patch.region.name)]
-    for what, said in (("points", recipe.points), ("weights", recipe.weighting)):
+    for part, what, said in (("points", "points", recipe.points), ("weighting", "a weight", recipe.weighting)):
         if not isinstance(said, Mapping):
             continue
         known = list(dict.fromkeys([*terms, "interior", "conditions", "equations"]))
         for name in said:
             if name not in known:
                 raise RecipeError(f"the recipe gives {what} of {name!r}, which is not there",
-                                  why=f"the names are {', '.join(known)}", fix=f"Recipe({what}={{{known[0]!r}: ...}})")
+                                  why=f"the names are {', '.join(known)}", fix=f"Recipe({part}={{{known[0]!r}: ...}})")
 
 
 def _blame(patch: Patch, table: np.ndarray, theta: np.ndarray) -> None:

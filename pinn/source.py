@@ -72,7 +72,7 @@ def read_problem(path: Path, overrides: Mapping[str, str] | None = None) -> tupl
     if callable(recipe) and not isinstance(recipe, Recipe):
         recipe = recipe()
     if recipe is not None and not isinstance(recipe, Recipe):
-        raise RecipeError(f"`recipe` is a {type(recipe).__name__}", where=str(path), why="it must be a pinn.Recipe",
+        raise RecipeError(f"`recipe` is of type {type(recipe).__name__}", where=str(path), why="it must be a pinn.Recipe",
                           fix="recipe = Recipe(points=4096)")
     return problem, recipe
 
@@ -132,10 +132,10 @@ def make_problem(module: ModuleType, parameters: Mapping[str, Any], file: str) -
         with beside(Path(file).parent):
             problem = stated(**known)
     else:
-        raise ProblemError(f"`problem` is a {type(stated).__name__}", where=file, code="no-problem",
+        raise ProblemError(f"`problem` is of type {type(stated).__name__}", where=file, code="no-problem",
                            why="it must be a Problem, or a function that returns one", fix="def problem(): return Problem(...)")
     if not isinstance(problem, Problem):
-        raise ProblemError(f"problem() returned {'nothing' if problem is None else 'a ' + type(problem).__name__}",
+        raise ProblemError(f"problem() returned {'nothing' if problem is None else 'a value of type ' + type(problem).__name__}",
                            where=locate(stated), why="it must return a Problem", fix="return Problem(...)", code="no-problem")
     return replace(problem, name=problem.name or Path(file).stem, parameters=known or problem.parameters)
 
