@@ -14,17 +14,17 @@ from .errors import (
     ShapeError,
     TraceError,
 )
-from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, value_and_grad, vjp, vmap
-from .graph import SYMBOL, Node, substitute, symbol, text, view, walk
+from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, stop_gradient, value_and_grad, vjp, vmap
+from .graph import SYMBOL, VIEW, Node, substitute, symbol, text, view, walk
 from .interpret import evaluate
 from .rules.reduction import sum_points
 from .transforms import Collapsed, Forward, Laplacian, Taylor, forward, rebuild, reverse, taylor
 from .types import POINT, SHARED
 
 __all__ = [
-    "POINT", "SHARED", "SYMBOL", "ArgumentError", "Array", "AutodiffError", "BoundProgram", "Collapsed", "CompileError",
+    "POINT", "SHARED", "SYMBOL", "VIEW", "ArgumentError", "Array", "AutodiffError", "BoundProgram", "Collapsed", "CompileError",
     "DifferentiationError", "Forward", "Laplacian", "Node", "NoRuleError", "NumericsError", "PointProgram",
     "ShapeError", "Taylor", "TraceError", "check_derivatives", "evaluate", "forward", "grad", "hessian", "hvp",
     "jacobian", "jet", "jvp", "laplacian", "lift", "rebuild", "reverse", "substitute", "sum_points", "symbol", "taylor", "text",
-    "value_and_grad", "view", "vjp", "vmap", "walk",
+    "stop_gradient", "value_and_grad", "view", "vjp", "vmap", "walk",
 ]  # fmt: skip

@@ -135,11 +135,18 @@ class Array:
     # -- numpy's protocols
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         kwargs = {k: v for k, v in kwargs.items() if not (k == "where" and v is True)}
+        if kwargs.get("out") is not None:
+            raise TraceError(
+                f"np.{ufunc.__name__} would store a traced value into a plain ndarray",
+                why="`y += x` and out= write numbers, and a number carries no derivative",
+                fix="write y = y + x",
+            )
         if method == "__call__" and not kwargs and ufunc in UFUNCS:
             return UFUNCS[ufunc](*inputs)
         if method == "reduce" and ufunc in REDUCE and set(kwargs) <= {"axis", "keepdims"}:
             return REDUCE[ufunc](inputs[0], axis=kwargs.get("axis", 0), keepdims=kwargs.get("keepdims", False))
-        raise no_rule(f"np.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"), kwargs)
+        home = "np" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special"
+        raise no_rule(f"{home}.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"), kwargs)
 
     def __array_function__(self, function: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
         if self.space is not None:

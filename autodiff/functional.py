@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from .array import Argument, Array, argument, lift, unknown
+from .array import Argument, Array, argument, call, lift, unknown
 from .errors import ArgumentError, DifferentiationError, NoRuleError, ShapeError
 from .graph import SYMBOL, VIEW, Node, constant, datum, substitute, walk
 from .interpret import evaluate
@@ -441,6 +441,14 @@ def _nested_forward(outputs: list[Node], series: dict[Node, list[Node | None]], 
     return [list(substitute(row, start, rebuild)) for row in rows]
 
 
+# ---- constants on purpose --------------------------------------------------------------------------------------------
+
+
+def stop_gradient(x: Any) -> Any:
+    """x itself, as a constant: derivatives of all transforms stop here."""
+    return call(TABLE["stop_gradient"], x) if isinstance(x, Array) else x
+
+
 # ---- mapping ---------------------------------------------------------------------------------------------------------
 
 
@@ -484,4 +492,4 @@ def vmap(f: Callable, in_axes: int | None | Sequence[int | None] = 0) -> Callabl
     return mapped
 
 
-__all__ = ["grad", "hessian", "hvp", "jacobian", "jet", "jvp", "laplacian", "value_and_grad", "vjp", "vmap"]
+__all__ = ["grad", "hessian", "hvp", "jacobian", "jet", "jvp", "laplacian", "stop_gradient", "value_and_grad", "vjp", "vmap"]

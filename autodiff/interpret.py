@@ -88,8 +88,11 @@ def _align(arg: Node, x: np.ndarray, ndim: int) -> np.ndarray:
 
 
 def number(node: Node) -> np.ndarray:
-    """The value of a node that needs no inputs, remembered on the node."""
+    """The value of a node that needs no inputs, remembered on the node.
+
+    Its arguments are remembered too, so that a loop that asks `while x > 1` computes every x once.
+    """
     if node.memo is None:
-        value = np.asarray(evaluate([node])[0])
-        node.memo = value if value.dtype == node.dtype else value.astype(node.dtype)
+        for n, value in zip((*node.args, node), evaluate([*node.args, node]), strict=True):
+            n.memo = np.asarray(value, n.dtype)
     return node.memo

@@ -190,6 +190,8 @@ implements(np.bitwise_and)(lambda a, b: np.logical_and(a, b))
 implements(np.bitwise_or)(lambda a, b: np.logical_or(a, b))
 implements(np.invert)(lambda a: np.logical_not(a))
 
+STOP_GRADIENT = elementwise("stop_gradient", lambda x: np.asarray(x), "{0}", None, dtype="same")
+
 WHERE = Select("where", np.where, "({1} if {0} else {2})")
 
 

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from ..array import Array, call, lift
+from ..array import Array, call, lift, space_of
 from ..errors import ShapeError
 from ..graph import Node
 from ..primitive import Opaque, broadcast, implements
@@ -94,13 +94,13 @@ def sort(a, axis=-1, kind=None, order=None, *, stable=None):
 
 @implements(np.take_along_axis)
 def take_along_axis(arr, indices, axis=-1):
-    arr, indices = Array(lift(arr)), Array(lift(indices))
+    arr, indices = Array(lift(arr), space_of(arr)), Array(lift(indices))
     arr, axis = _axis(arr, axis)
     if indices.ndim != arr.ndim:
         raise ShapeError(f"np.take_along_axis needs as many axes in the indices, {indices.shape}, as in the array, {arr.shape}")
     lead = tuple(max(m, n) if i != axis else n for i, (m, n) in enumerate(zip(arr.shape, indices.shape, strict=True)))
     whole = lead[:axis] + (arr.shape[axis],) + lead[axis + 1 :]
-    return Array(GATHER.make((broadcast(indices.node, lead), broadcast(arr.node, whole)), axis))
+    return Array(GATHER.make((broadcast(indices.node, lead), broadcast(arr.node, whole)), axis), arr.space)
 
 
 # ---- extremes -----------------------------------------------------------------------------------------------------------

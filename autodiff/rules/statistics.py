@@ -90,11 +90,8 @@ def count_nonzero(a, axis=None, *, keepdims=False):
 def norm(x, ord=None, axis=None, keepdims=False):
     """np.linalg.norm; the derivative of the Euclidean norm at the zero vector is 0, its smallest subgradient."""
     if axis is None:
-        if x.ndim > 2 and ord is None or ord is None:
-            axes: Any = tuple(range(x.ndim))
-        else:
-            axes = normal_axes(None, x.ndim)
-    else:
+        axes = tuple(range(x.ndim))
+    else:  # a matrix norm asks which axis is which, so their order stays
         axes = (axis % x.ndim,) if isinstance(axis, int) else tuple(i % x.ndim for i in axis)
     y = _norm(x, ord, axes)
     return kept(y, x.shape, axes) if keepdims else y

@@ -290,6 +290,13 @@ def test_results_that_do_not_depend_on_the_argument_are_zero():
     np.testing.assert_array_equal(ad.grad(lambda x: np.sum(np.floor(x)))(X), np.zeros(3))
 
 
+def test_stop_gradient():
+    assert ad.grad(lambda x: x * ad.stop_gradient(x))(3.0) == 3.0
+    assert ad.grad(ad.grad(lambda x: x**2 * ad.stop_gradient(x)))(3.0) == 6.0
+    assert ad.jet(lambda x: x * ad.stop_gradient(x), (3.0,), ([1.0, 0.0],))[1] == [3.0, 0.0]
+    assert ad.stop_gradient(2.0) == 2.0
+
+
 # ---- refusals ----------------------------------------------------------------------------------------------------------
 
 REFUSALS = {
@@ -314,7 +321,7 @@ REFUSALS = {
     "primals not a tuple": (lambda: ad.jvp(bowl, X, X), ad.ArgumentError, ["tuple", "(x,)"]),
     "cotangent too long": (lambda: ad.vjp(bowl, X)[1](X), ad.ShapeError, ["(3,)", "()", "bowl"]),
     "cotangents too many": (lambda: ad.vjp(lambda x: (x, x), X)[1]((X,) * 3), ad.ArgumentError, ["(*, *, *)", "(*, *)"]),
-    "series of two lengths": (lambda: ad.jet(np.dot, (X, X), ([X], [X, X])), ad.ArgumentError, ["1 for", "2 for", "append zeros"]),
+    "series of two lengths": (lambda: ad.jet(np.dot, (X, X), ([X], [X, X])), ad.ArgumentError, ["1 for", "append zeros"]),
     "series too few": (lambda: ad.jet(np.dot, (X, X), ([X],)), ad.ArgumentError, ["2 primals", "1 series"]),
     "term of another shape": (lambda: ad.jet(bowl, (X,), ([X, X[:1]],)), ad.ShapeError, ["term 2", "(1,)", "(3,)"]),
     "laplacian of a matrix": (lambda: ad.laplacian(np.sum)(np.eye(2)), ad.ShapeError, ["(n,)"]),
@@ -367,7 +374,8 @@ def test_nothing_stays_behind():
 UNARY = [np.sin, np.cos, np.tanh, np.arctan, np.arcsinh, np.sinc,
          lambda a: a * a, lambda a: np.exp(-a * a), lambda a: 1.0 / (1.5 + np.sin(a)),
          lambda a: np.sqrt(1.0 + a * a), lambda a: np.log1p(a * a), lambda a: -a, lambda a: 0.5 * a + 1.0,
-         lambda a: np.cumsum(a) / 3.0, lambda a: a[::-1], lambda a: np.roll(a, 1), lambda a: np.where(a > 0.3, a, 0.3 * np.sin(a))]  # fmt: skip
+         lambda a: np.cumsum(a) / 3.0, lambda a: a[::-1], lambda a: np.roll(a, 1),
+         lambda a: np.where(a > 0.3, a, 0.3 * np.sin(a))]  # fmt: skip
 BINARY = [np.add, np.subtract, np.multiply, lambda a, b: a / (2.0 + np.cos(b)), np.hypot, np.logaddexp, np.maximum,
           lambda a, b: np.outer(np.tanh(a), b) @ np.ones(3) / 3.0, np.arctan2]  # fmt: skip
 

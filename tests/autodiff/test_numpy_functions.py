@@ -199,6 +199,7 @@ def test_single_precision(name):
     (lambda x: np.convolve(x, x), "np.convolve"),
     (lambda x: np.nextafter(x, 1.0), "np.nextafter"),
     (lambda x: np.add.accumulate(x), "np.add.accumulate"),
+    (lambda x: scipy.special.zetac(x), "scipy.special.zetac"),
     (lambda x: np.sum(x, dtype=np.float32), "np.sum with dtype="),
     (lambda x: np.max(x, initial=3.0), "np.max with initial="),
     (lambda x: np.sin(x, where=x > 0), "np.sin with where="),
@@ -226,7 +227,12 @@ def test_leaving_the_graph_is_told_at_once():
     def by_float(x):
         return float(x[0])
 
-    for f in (by_array, by_item, by_assignment, by_float):
+    def by_increment(x):
+        y = np.zeros(2)
+        y += x
+        return np.sum(y)
+
+    for f in (by_array, by_item, by_assignment, by_float, by_increment):
         with pytest.raises(ad.TraceError) as error:
             ad.grad(f)(np.ones(2))
         assert error.value.fix and "test_numpy_functions.py:" in error.value.where
