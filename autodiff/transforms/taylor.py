@@ -97,9 +97,9 @@ def taylor(outputs: Iterable[Node], series: Mapping[Node, Sequence[Node | None]]
 class Collapsed:
     """A linear operator L = sum_i a_i D_i^2 + sum_j b_j D_j with constant coefficients, carried as *one* channel.
 
-    L_y = sum_a p_a L_a + sum_i a_i sum_a (D_i p_a) (D_i a): the first derivatives D_i are needed, the second ones and the D_j are
-    not.  With a_i = 1 and no b_j this is the forward Laplacian (Li et al. 2023, arXiv:2307.08214, eq. 5), d + 2 channels instead
-    of 2 d + 1; the heat operator u_t - k u_xx takes 3 channels instead of 4.
+    L_y = sum_a p_a L_a + sum_i a_i sum_a (D_i p_a) (D_i a): the first derivatives D_i are needed, the second ones and the D_j
+    are not.  With a_i = 1 and no b_j this is the forward Laplacian (Li et al. 2023, arXiv:2307.08214, eq. 5), d + 2 channels
+    instead of 2 d + 1; the heat operator u_t - k u_xx takes 3 channels instead of 4.
     """
 
     def __init__(

@@ -107,6 +107,20 @@ def test_values_and_derivatives_at_every_point(f):
 
 
 @pytest.mark.parametrize("f", FUNCTIONS)
+def test_an_operator_carried_as_one_channel(f):
+    """u_t - 0.3 u_xx + 2 u_tt, collapsed and term by term."""
+    (x, t), y, size = per_point(f)
+    points, theta = cloud(size)
+    d_x, d_t = ad.Forward({x: lift(1.0)}), ad.Forward({t: lift(1.0)})
+    channel = ad.Collapsed([(d_x, -0.3), (d_t, 2.0)], [(d_t, 1.0)]).of(y)
+    parts = [ad.Array(n) for n in (d_t.of(y), d_x.of(d_x.of(y)), d_t.of(d_t.of(y)))]
+    expected = (parts[0] - 0.3 * parts[1] + 2.0 * parts[2]).node
+    columns = {x: points[:, 0], t: points[:, 1]}
+    got, wanted = ad.evaluate([channel, expected], columns, {"theta": theta}, POINTS)
+    np.testing.assert_allclose(got, wanted, rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("f", FUNCTIONS)
 def test_cotangents_of_weights_are_rows_of_the_jacobian(f):
     (x, t), y, size = per_point(f)
     points, theta = cloud(size)
