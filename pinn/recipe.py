@@ -17,9 +17,10 @@ from pinn.networks import MLP
 from pinn.optimizers import Adam, Cosine, Optimizer, SSBroyden
 from pinn.problem import Problem
 from pinn.sampling import sobol
+from pinn.weighting import Balance
 
 Points = int | Mapping[str, int]
-Weights = float | Mapping[str, float]
+Weights = float | Mapping[str, float] | Balance
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Recipe:
     network     any network, or None for an MLP of the default size
     points      number of points of the interior, or numbers by the name of a condition, an equation or a region
     stages      optimizers or Stages, one after the other, each from the best parameters of the one before
-    weighting   weight of every condition against the equations, or weights by name; losses are mean squares
+    weighting   a Balance, or the weight of every condition against the equations, or weights by name; losses are mean squares
     resample    iterations between fresh points, an Adaptive, or False for the same points throughout
     seconds     the time of training; compiling is not counted
     tolerance   stop when the loss is this share of the loss at the start
@@ -85,7 +86,7 @@ class Recipe:
         if self.points is not None:
             for name, count in entries(self.points):
                 whole(count, f"the number of points{name}", "Recipe(points=4096)")
-        if self.weighting is not None:
+        if self.weighting is not None and not isinstance(self.weighting, Balance):
             for name, weight in entries(self.weighting):
                 positive(weight, f"the weight{name}", "Recipe(weighting=100.0)")
         if self.stages is not None:
@@ -126,7 +127,7 @@ def default(problem: Problem) -> Recipe:
         network=MLP((24, 24, 24)),
         points={},
         stages=(Stage(Adam(Cosine(5e-3, 500, 5e-4)), iterations=500), Stage(SSBroyden(), name="SSBroyden")),
-        weighting=100.0,
+        weighting=Balance(),
         resample=Adaptive(),
         seconds=60.0,
         tolerance=1e-14,
@@ -145,12 +146,12 @@ def complete(recipe: Recipe | None, problem: Problem) -> Recipe:
     return replace(recipe, **open_parts)
 
 
-def share_points(points: Points, region: Region, names: tuple[str, ...], is_interior: bool) -> int:
+def share_points(points: Points | None, region: Region, names: tuple[str, ...], is_interior: bool) -> int:
     """How many points a region with these terms gets: said by name, or by its dimension.
 
     The interior gets 512, 4096, 8192, 16384 points in 1, 2, 3, more coordinates; conditions 512, 2048, 4096 in 1, 2, more.
     """
-    said = dict(points) if isinstance(points, Mapping) else {"interior": points}
+    said = dict(points) if isinstance(points, Mapping) else {} if points is None else {"interior": points}
     kinds = (*names, region.name, *(("interior",) if is_interior else ("conditions",)))
     for name in kinds:
         if name in said:

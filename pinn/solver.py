@@ -45,7 +45,7 @@ SETTLED_ROUNDS = 20    # fresh clouds in a row on which the residual is no small
 SETTLED_GAIN = 0.9
 
 Requests = tuple[Request, ...]
-Events = Generator[Event, Requests, Any]
+Events = Generator[Event, Requests | None, Any]
 
 
 def available_threads() -> int:
@@ -69,8 +69,8 @@ def train(
     if seconds is not None:
         recipe = replace(recipe or Recipe(), seconds=seconds)
     run = training(problem, complete(recipe, problem), seed, threads, start, checkpoint)
-    # The kernels' threads and those of BLAS take turns; neither may spread over more processors than it was given.
-    with threadpool_limits(threads, "blas"):
+    # The threads of the kernels are the only ones: those of BLAS spin, and what is left for BLAS here is small.
+    with threadpool_limits(1, "blas"):
         requests: Requests | None = None
         while True:
             try:
@@ -145,6 +145,7 @@ def training(
     reason = stop_of((yield Started(problem, recipe, seed, objective.size, objective.points(), recipe.seconds)))
     before = time.perf_counter()
     objective.check(theta)
+    objective = objective.balanced(recipe, theta)
     if recipe.adaptive is not None:
         objective.compile_residuals()
     clock = time.perf_counter()
@@ -153,7 +154,7 @@ def training(
                       clock + (recipe.seconds or np.inf), first_loss, Probe(problem, supply), [])
     reason = stop_of((yield Compiled(session.seconds_compile))) or reason
     steps, ended = 0, ""
-    for index, stage in enumerate(recipe.stages):
+    for index, stage in enumerate(recipe.stages or ()):
         if reason is not None:
             break
         taken = Stint(session, stage, index, checkpoint, steps)
@@ -179,7 +180,7 @@ class Stint:
         self.limit = stage.iterations if stage.iterations is not None else np.iinfo(np.int64).max
         self.goal = (session.recipe.tolerance or 0.0) * session.first_loss
         # a short first stage only finds the valley; fresh points are for the stages that settle in it
-        last = index == len(session.recipe.stages) - 1
+        last = index == len(session.recipe.stages or ()) - 1
         self.adaptive: Adaptive | None = session.recipe.adaptive if last else None
         self.settled = Settled()
 
@@ -223,7 +224,7 @@ class Stint:
             event = self._progress(objective, best, iteration, seconds, ended is not None)
             due = now + min(max(0.1, seconds / 600), 0.5)
             requests = yield event
-            for request in requests:
+            for request in requests or ():
                 if isinstance(request, Stop):
                     ended, whole = request.reason, request.reason
                 elif isinstance(request, Resample):

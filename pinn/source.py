@@ -135,7 +135,8 @@ def make_problem(module: ModuleType, parameters: Mapping[str, Any], file: str) -
         raise ProblemError(f"`problem` is of type {type(stated).__name__}", where=file, code="no-problem",
                            why="it must be a Problem, or a function that returns one", fix="def problem(): return Problem(...)")
     if not isinstance(problem, Problem):
-        raise ProblemError(f"problem() returned {'nothing' if problem is None else 'a value of type ' + type(problem).__name__}",
+        what = "nothing" if problem is None else f"a value of type {type(problem).__name__}"
+        raise ProblemError(f"problem() returned {what}",
                            where=locate(stated), why="it must return a Problem", fix="return Problem(...)", code="no-problem")
     return replace(problem, name=problem.name or Path(file).stem, parameters=known or problem.parameters)
 

@@ -17,7 +17,8 @@ class Oracle(Protocol):
     Arrays returned belong to the caller: a later call never writes into them.
     """
 
-    size: int
+    @property
+    def size(self) -> int: ...
 
     def loss(self, theta: np.ndarray) -> float: ...
     def loss_and_gradient(self, theta: np.ndarray) -> tuple[float, np.ndarray]: ...

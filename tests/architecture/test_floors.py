@@ -42,7 +42,7 @@ FLOORS = {
         objective
         supply source
         recipe
-        problem
+        problem weighting
         conditions
         jetspace adaptive
         sampling
