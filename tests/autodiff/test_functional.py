@@ -356,6 +356,7 @@ def test_nothing_stays_behind():
         ad.hvp(bowl, (big,), (big,))
 
     step()
+    gc.collect()
     gc.disable()
     try:
         tracemalloc.start()
@@ -363,7 +364,9 @@ def test_nothing_stays_behind():
         before = tracemalloc.get_traced_memory()[0]
         for _ in range(20):
             step()
-        assert tracemalloc.get_traced_memory()[0] - before < big.nbytes
+        # one array left behind by each step would be twenty; the pool of nodes itself may still grow a little
+        assert tracemalloc.get_traced_memory()[0] - before < 10 * big.nbytes
+        assert gc.collect() == 0
     finally:
         tracemalloc.stop()
         gc.enable()
