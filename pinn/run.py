@@ -87,8 +87,17 @@ def solve(
     if out is not None:
         return solve_and_report(problem, recipe, seconds=seconds, seed=seed, threads=threads, out=Path(out), resume=resume,
                                 callbacks=callbacks)
+    problem, origin = named(problem)
     solution = train(problem, recipe, seconds=seconds, seed=seed, threads=threads, callbacks=callbacks)
-    return replace(solution, gallery=write_plots, saver=save_solution)
+    return replace(solution, gallery=write_plots, saver=save_solution, origin=origin)
+
+
+def named(problem: Problem) -> tuple[Problem, Origin]:
+    """A problem with a name and parameters, and what makes it again."""
+    origin = Origin.of(problem)
+    if problem.name is None:
+        problem = replace(problem, name=origin.name, parameters=origin.parameters)
+    return problem, origin
 
 
 def solve_and_report(
@@ -100,8 +109,8 @@ def solve_and_report(
     The folder is tried before any training, and gets its files all at once when everything has been written.  With `resume`
     training begins from the latest run in `results/<problem>/`, or that in `out`.  Raises as `solve`.
     """
-    origin = Origin.of(problem)
-    home = RESULTS / (problem.name or origin.name)
+    problem, origin = named(problem)
+    home = RESULTS / origin.name
     before = _resumed(Path(out) if out is not None else _latest(home), problem, recipe) if resume else None
     folder = Path(out) if out is not None else _fresh(home)
     if before is not None:
@@ -140,7 +149,7 @@ def summary(solution: Solution) -> dict[str, Any]:
     """What `summary.json` holds; what is no number there is null."""
     network = describe_network(solution.recipe.network)
     return _finite({
-        "problem": solution.problem.name or (solution.origin.name if solution.origin is not None else "problem"),
+        "problem": solution.problem.name,
         "parameters": plain(solution.problem.parameters),
         "seed": solution.seed, "threads": solution.threads, "dtype": solution.recipe.dtype, "errors": solution.errors,
         "residual_rms": solution.residual_rms, "loss": solution.loss, "seconds": solution.seconds,

@@ -148,6 +148,9 @@ def training(
     objective = objective.balanced(recipe, theta)
     if recipe.adaptive is not None:
         objective.compile_residuals()
+    # one step of every optimizer, thrown away, compiles whatever it asks for
+    for stage in recipe.stages or ():
+        stage.optimizer.step(objective, stage.optimizer.init(objective, theta))
     clock = time.perf_counter()
     first_loss = objective.loss_and_gradient(theta)[0]
     session = Session(problem, supply, recipe, seed, threads, fresh_rng, begun, clock - before, clock,

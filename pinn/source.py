@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 import inspect
 import linecache
@@ -22,7 +23,7 @@ from pinn.recipe import Recipe
 
 @dataclass(frozen=True)
 class Origin:
-    """What makes a problem again: its name, the text of its file ("" where there is none), and its parameters."""
+    """What makes a problem again: its name, the part of its file that states it ("" where there is none), its parameters."""
 
     name: str
     text: str = ""
@@ -33,15 +34,16 @@ class Origin:
     def of(problem: Problem) -> Origin:
         """The origin of a problem, found by the file of its first equation.
 
-        Parameters that the problem does not remember are read from what its functions have closed over; the text is kept only
-        if it gives the same equations again.
+        Parameters that the problem does not remember are read from what its functions have closed over.  Of the file only the
+        statements that `problem` rests on are kept, and run, so that a script that solves is not run a second time; and they
+        are kept only if they give the same equations again.
         """
         code = getattr(problem.equations[0], "__code__", None)
         path = Path(code.co_filename) if code is not None else Path()
         name = problem.name or (path.stem if path.suffix == ".py" else "problem")
         parameters = dict(problem.parameters)
         try:
-            text = path.read_text(encoding="utf-8") if path.suffix == ".py" else ""
+            text = needed(path.read_text(encoding="utf-8")) if path.suffix == ".py" else ""
             if text:
                 module = run_text(text, str(path))
                 parameters = parameters or _remembered(module, problem)
@@ -75,6 +77,47 @@ def read_problem(path: Path, overrides: Mapping[str, str] | None = None) -> tupl
         raise RecipeError(f"`recipe` is of type {type(recipe).__name__}", where=str(path), why="it must be a pinn.Recipe",
                           fix="recipe = Recipe(points=4096)")
     return problem, recipe
+
+
+def needed(text: str, name: str = "problem") -> str:
+    """The statements of a source text that a top-level name rests on, in their order, or "" where it is not bound.
+
+    Raises SyntaxError for what is not Python.
+    """
+    body = ast.parse(text).body
+    lines = text.splitlines(keepends=True)
+    bound = [_names(statement, ast.Store) for statement in body]
+    wanted, todo = set(), [name]
+    while todo:
+        one = todo.pop()
+        for index, names in enumerate(bound):
+            if one in names and index not in wanted and not _is_main(body[index]):
+                wanted.add(index)
+                todo += _names(body[index], ast.Load)
+    future = {k for k, one in enumerate(body) if isinstance(one, ast.ImportFrom) and one.module == "__future__"}
+    if not wanted:
+        return ""
+    starts = [min([one.lineno, *(mark.lineno for mark in getattr(one, "decorator_list", []))]) for one in body]
+    return "".join("".join(lines[starts[k] - 1:body[k].end_lineno]) for k in sorted(wanted | future))
+
+
+def _names(statement: ast.stmt, context: type[ast.expr_context]) -> set[str]:
+    """The names that a statement binds (ast.Store) or reads (ast.Load)."""
+    nodes = list(ast.walk(statement))
+    found = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, context)}
+    if context is ast.Store:
+        if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+            return {statement.name}
+        for node in nodes:
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                found.add(node.name)
+            if isinstance(node, ast.Import | ast.ImportFrom):
+                found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
+    return found
+
+
+def _is_main(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.If) and "__name__" in _names(statement, ast.Load)
 
 
 def run_text(text: str, file: str) -> ModuleType:

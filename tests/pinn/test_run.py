@@ -17,7 +17,7 @@ from pinn import Box, Dirichlet, Problem, cli, load, run, solve
 from pinn.errors import FileError, ProblemError
 from pinn.events import Checkpoint, Progress, Stop
 from pinn.history import History
-from pinn.source import Origin, read_problem
+from pinn.source import Origin, needed, read_problem
 from tests.pinn.tiny import TEXT, write_tiny
 
 ROOT = Path(__file__).parents[2]
@@ -166,9 +166,55 @@ def test_parameters_are_read_as_their_defaults_are(tiny):
 def test_the_origin_of_a_problem_is_kept_only_if_it_makes_the_same_again(tiny):
     problem, _ = run.load_problem(tiny, {"k": "5"})
     origin = Origin.of(problem)
-    assert origin.text == TEXT and origin.parameters["k"] == 5 and origin.name == "tiny"
+    assert origin.parameters["k"] == 5 and origin.name == "tiny" and "def problem(k=1" in origin.text
+    assert "recipe" not in origin.text and "__main__" not in origin.text and "Stage" in origin.text
     tiny.write_text(TEXT.replace("k**2 *", "k**3 *"))
     assert Origin.of(problem).text == ""
+
+
+SCRIPT = """from __future__ import annotations
+import numpy as np
+from pinn import Adam, Box, Dirichlet, MLP, Problem, Recipe, Stage, load, solve
+
+SCALE, OTHER = np.pi**2, [1]
+if SCALE > 3:
+    SHIFT = 0.0
+
+@staticmethod
+def source(x):
+    return np.sin(np.pi * x) + SHIFT
+
+def problem(k=1.0):
+    def equation(u, x):
+        return u.xx / SCALE + k * source(x)
+    return Problem(unknowns="u", domain=Box(x=(0, 1)), equations=[equation], conditions=[Dirichlet(u=0)])
+
+recipe = Recipe(network=MLP(width=3, depth=1), points=16, stages=[Stage(Adam(1e-3), iterations=2)], resample=False)
+with open("runs.txt", "a") as file:
+    file.write("run ")
+solution = solve(problem(k=2.5), recipe)
+solution.save("script.npz")
+assert load("script.npz").problem.parameters == {"k": 2.5}
+"""
+
+
+def test_a_script_that_solves_and_saves_runs_once(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    done = subprocess.run([sys.executable, "script.py"], cwd=tmp_path, capture_output=True, text=True, timeout=120,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "runs.txt").read_text() == "run "
+    (tmp_path / "script.py").unlink()
+    assert load(tmp_path / "script.npz").problem.name == "script" and (tmp_path / "runs.txt").read_text() == "run "
+
+
+def test_what_a_problem_rests_on_is_cut_out_of_its_file():
+    text = needed(SCRIPT)
+    for kept in ("from __future__", "import numpy", "SCALE, OTHER", "SHIFT = 0.0", "@staticmethod", "def source", "def prob"):
+        assert kept in text
+    for left in ("recipe", "open(", "solve(problem", "assert"):
+        assert left not in text
+    assert needed("x = 1\n") == ""
 
 
 def test_checking_tells_what_is_demanded_placed_and_proven(tiny, capsys):
