@@ -1,7 +1,7 @@
 """The one language of the engine: immutable, interned nodes, written for one point.
 
-A node is `op(*args, attr)` with a shape, a dtype and a lane.  Two nodes with the same op, arguments and attribute are the *same*
-object, so common sub-expressions do not exist and "is it the same expression?" is `is`.  The pool holds nodes weakly: a graph
+A node is `op(*args, attr)` with a shape, a dtype and a lane.  Two nodes with the same op, arguments and attribute are the
+*same* object, so common sub-expressions do not exist and "is it the same expression?" is `is`.  The pool holds nodes weakly: a graph
 lives exactly as long as somebody holds one of its outputs, and there are no cycles.
 """
 
@@ -21,7 +21,7 @@ _serial = itertools.count()
 
 
 class Node:
-    """One value of a program.  Never built directly: `intern` makes it, the constructors of `primitive.py` simplify it first."""
+    """One value of a program.  Never built directly: `intern` makes it, the constructors in `primitive.py` simplify first."""
 
     __slots__ = ("op", "args", "attr", "shape", "dtype", "lane", "serial", "memo", "__weakref__")
 

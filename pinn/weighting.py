@@ -52,7 +52,8 @@ class Balance:
         """The weight of every residual, by patch, for the network at `theta`."""
         pulls = [pull(patch, cloud, theta) for patch, cloud in zip(patches, clouds, strict=True)]
         kinds = [[patch.terms[owner].kind for owner in patch.owners] for patch in patches]
-        equations = [p for ps, ks in zip(pulls, kinds, strict=True) for p, k in zip(ps, ks, strict=True) if k == "equation" and p > 0]
+        pairs = [pair for ps, ks in zip(pulls, kinds, strict=True) for pair in zip(ps, ks, strict=True)]
+        equations = [p for p, kind in pairs if kind == "equation" and p > 0]
         unit = float(np.mean(equations)) if equations else 1.0
         return [
             np.array([(1.0 if kind == "equation" else self.conditions) * (unit / p if p > 0 else 1.0)
@@ -71,6 +72,7 @@ def pull(patch: Patch, cloud: Cloud, theta: np.ndarray) -> list[float]:
         found = [c for c in ad.reverse([residual.node], [ad.lift(1.0)], views) if c is not None]
         with np.errstate(all="ignore"):
             values = ad.evaluate(found, symbols, {"theta": theta}, len(rows))
-            total = sum(float(np.sum(np.square(np.broadcast_to(v, (len(rows), *c.shape))))) for v, c in zip(values, found, strict=True))
+            squares = [np.square(np.broadcast_to(v, (len(rows), *c.shape))) for v, c in zip(values, found, strict=True)]
+            total = float(sum(np.sum(square) for square in squares))
         answer.append(total / len(rows) if np.isfinite(total) else 0.0)
     return answer

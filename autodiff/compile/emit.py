@@ -1,7 +1,7 @@
 """From a plan to readable Python source for numba: straight loops over one flat workspace.
 
-Identical loop nests, such as the layers of a network, become one function called with other offsets; every offset is a parameter,
-every stride and size a literal.
+Identical loop nests, such as the layers of a network, become one function called with other offsets; every offset is a
+parameter, every stride and size a literal.
 """
 
 from __future__ import annotations
@@ -53,7 +53,12 @@ class Emitter:
         self.functions: dict[str, str] = {}
         self.calls: list[str] = []
         for step in plan.steps:
-            {Loop: self._loop, Product: self._product, Pairs: self._pairs}[type(step)](step)
+            if isinstance(step, Loop):
+                self._loop(step)
+            elif isinstance(step, Product):
+                self._product(step)
+            else:
+                self._pairs(step)
         args = ", ".join(["pts", *vectors, "ws", "acc", "out"])
         body = "".join(f" {c}\n" for c in self.calls) or " pass\n"
         self.source = (
@@ -79,7 +84,8 @@ class Emitter:
         vector, offset, (m, k), (by_row, by_column) = step.weight.attr
         for b, c, d, e, n in step.runs:
             text = products.nn(m, k, n * self.P, self.space.strides[b], self.space.strides[d], self.real)
-            self._call(self._function(text, "nn"), vector, offset, by_row, by_column, "ws", self._address(b, c), self._address(d, e))
+            places = self._address(b, c), self._address(d, e)
+            self._call(self._function(text, "nn"), vector, offset, by_row, by_column, "ws", *places)
 
     def _pairs(self, step: Pairs) -> None:
         (m, k), (by_row, by_column), offset = step.target.node.shape, step.target.strides, step.target.offset
@@ -87,12 +93,13 @@ class Emitter:
         if step.target.kind == "sum":
             for b, c, d, e, n in step.runs:
                 text = products.nt(m, k, n * self.P, strides[b], strides[d], self.real)
-                self._call(self._function(text, "nt"), "acc", offset, by_row, by_column, "ws", self._address(b, c), self._address(d, e))
+                addresses = self._address(b, c), self._address(d, e)
+                self._call(self._function(text, "nt"), "acc", offset, by_row, by_column, "ws", *addresses)
             return
         places = [(self.plan.buffer[a.serial], self.plan.buffer[b.serial]) for a, b in step.pairs]
         text = products.rows(m, k, self.P, [(strides[a[0]], strides[b[0]]) for a, b in places])
-        addresses = [self._address(*place) for pair in places for place in pair]
-        self._call(self._function(text, "rows"), "out", f"r + {offset * self.P}", by_row * self.P, by_column * self.P, "ws", *addresses)
+        steps = f"r + {offset * self.P}", by_row * self.P, by_column * self.P
+        self._call(self._function(text, "rows"), "out", *steps, "ws", *[self._address(*place) for pair in places for place in pair])
 
     # -- fused elementwise loops ---------------------------------------------------------------------------------------------
     def _loop(self, loop: Loop) -> None:
@@ -207,7 +214,7 @@ class LoopWriter:
             if n.serial in keep:
                 lines.append(f"ws[{self._pointer(n)} + p] = {value[n.serial]}")
         for n in roots:
-            if not (n.op is TABLE["stack"]):
+            if n.op is not TABLE["stack"]:
                 read(n)
         return lines, value
 

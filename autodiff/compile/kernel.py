@@ -1,9 +1,9 @@
-"""A compiled program, bound to points and called: fixed chunks of tiles, so the result does not depend on the number of threads."""
+"""A compiled program, bound to points and called: fixed chunks of tiles, so that any number of threads gives the same bits."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 
@@ -37,10 +37,11 @@ class Kernel:
 
     def __init__(self, targets: Sequence[Target], columns: dict[Node, int], *, sums: int = 0, rows: int = 0,
                  vectors: tuple[str, ...] = ("theta",), real: str = "f64", points: int | None = None):  # fmt: skip
-        self.plan, self.columns, self.sums, self.rows, self.vectors, self.real = Plan(targets), columns, sums, rows, vectors, real
+        self.plan, self.columns, self.vectors, self.real = Plan(targets), columns, vectors, real
+        self.sums, self.rows = sums, rows
         self.dtype = np.dtype(np.float64 if real == "f64" else np.float32)
         self._emitters: dict[int, Emitter] = {}
-        self._functions: dict[int, object] = {}
+        self._functions: dict[int, Callable] = {}
         self.points = points
 
     def tile(self, count: int) -> int:
@@ -59,7 +60,7 @@ class Kernel:
             self._emitters[P] = Emitter(self.plan, P, self.real, self.columns, self.rows, self.vectors)
         return self._emitters[P]
 
-    def function(self, P: int):
+    def function(self, P: int) -> Callable:
         if P not in self._functions:
             self._functions[P] = load(self.emitter(P).source).call
         return self._functions[P]

@@ -30,8 +30,8 @@ BLOCK = 4096        # points at which known parts are evaluated at once: their i
 class PointProgram:
     """Residuals (POINT scalars) of columns (POINT scalars) and of weights, which are views of the flat vector "theta".
 
-    `columns` are in the order of the columns of the point array.  Raises CompileError if a residual sums over points, or uses an
-    input that is not among the columns.
+    `columns` are in the order of the columns of the point array.  Raises CompileError if a residual sums over points, or uses
+    an input that is not among the columns.
     """
 
     def __init__(self, columns: Sequence[Array], residuals: Sequence[Array], parameters: int):
@@ -89,7 +89,10 @@ class PointProgram:
         found = reverse(outputs, seeds, self._views)
         pairs = [(v, c) for v, c in zip(self._views, found, strict=True) if c is not None]
         lowered = lower([c for _, c in pairs])
-        return [Target(broadcast(c, v.shape), kind, start + v.attr[1], v.attr[3]) for (v, _), c in zip(pairs, lowered, strict=True)]
+        return [
+            Target(broadcast(c, v.shape), kind, start + v.attr[1], v.attr[3])
+            for (v, _), c in zip(pairs, lowered, strict=True)
+        ]
 
     def _residual_kernel(self, real: str) -> Kernel:
         return self._kernel([Target(r, "row", k) for k, r in enumerate(self.residuals)], real, rows=self.terms)
@@ -240,8 +243,8 @@ def _price(node: Node) -> int:
 class Prologue:
     """Shared values that a kernel cannot read in place (a normalised weight, a user's array, a sum of weights).
 
-    They are computed before the points, appended to theta, and their cotangents are pulled back afterwards; without any, everything
-    passes through untouched.
+    They are computed before the points, appended to theta, and their cotangents are pulled back afterwards; without any,
+    everything passes through untouched.
     """
 
     def __init__(self, residuals: list[Node], parameters: int):
@@ -258,8 +261,10 @@ class Prologue:
         theta = np.ascontiguousarray(theta, np.float64)
         if not self.values:
             return theta
-        found = evaluate(self.values, vectors={"theta": theta})
-        return np.concatenate([theta, *[np.ravel(np.broadcast_to(f, n.shape)) for f, n in zip(found, self.values, strict=True)]])
+        return self._append(theta, evaluate(self.values, vectors={"theta": theta}))
+
+    def _append(self, vector: np.ndarray, parts: Sequence[np.ndarray]) -> np.ndarray:
+        return np.concatenate([vector, *[np.ravel(np.broadcast_to(p, n.shape)) for p, n in zip(parts, self.values, strict=True)]])
 
     @cached_property
     def _jacobian(self) -> list[tuple[Node, list[tuple[Node, Node | None]]]]:
@@ -298,7 +303,7 @@ class Prologue:
         moved = forward(self.values, lambda n: view("tangent", *n.attr[1:]) if n.op is VIEW else None)
         parts = [np.zeros(n.shape) if t is None else evaluate([t], vectors={"theta": theta, "tangent": v})[0]
                  for n, t in zip(self.values, moved, strict=True)]  # fmt: skip
-        return np.concatenate([v, *[np.ravel(np.broadcast_to(p, n.shape)) for p, n in zip(parts, self.values, strict=True)]])
+        return self._append(v, parts)
 
 
 def _boundary(residuals: list[Node]) -> list[Node]:
@@ -311,15 +316,16 @@ def _boundary(residuals: list[Node]) -> list[Node]:
 
 
 def _readable(node: Node) -> bool:
-    """Whether a loop can read a SHARED value in place: a number, a window of theta, or arithmetic on such vectors and scalars."""
+    """Whether a loop can read a SHARED value in place: a number, a window of theta, or arithmetic on such vectors."""
     if node.op is DATUM:
         return False
     if not node.args:
         return True
     if node.ndim > 1:
         return False
-    plain = node.op.sort in ("elementwise", "select") or (node.op is TABLE["broadcast"] and node.args[0].shape == ())
-    return plain and bool(getattr(node.op, "source", "") or node.op is TABLE["broadcast"]) and all(_readable(a) for a in node.args)
+    fill = node.op is TABLE["broadcast"] and node.args[0].shape == ()
+    plain = node.op.sort in ("elementwise", "select") and bool(node.op.source)
+    return (fill or plain) and all(_readable(a) for a in node.args)
 
 
 def _check_residual(k: int, node: Node, columns: list[Node]) -> None:
@@ -333,4 +339,4 @@ def _check_residual(k: int, node: Node, columns: list[Node]) -> None:
         if n.op is SYMBOL and n.lane is POINT and n not in columns:
             raise CompileError(f"residual {k} uses {n.attr[0]!r}, which is not among the columns of the points")
     if node.shape != ():
-        raise CompileError(f"residual {k} has shape {node.shape} per point", fix="return one scalar per equation, or a tuple of them")
+        raise CompileError(f"residual {k} has shape {node.shape} per point", fix="return one scalar for each equation")

@@ -2,7 +2,8 @@
 
 Three kinds of step.  A `Loop` is a fused elementwise nest over (feature, point); a `Product` multiplies one weight with all the
 channels that meet it, stacked side by side; `Pairs` are outer products, summed over the points (a gradient) or kept per point
-(rows of a Jacobian).  What one step needs from another is *stored*; everything cheaper is recomputed in every loop that needs it.
+(rows of a Jacobian).  What one step needs from another is *stored*; everything cheaper is recomputed in every loop that
+needs it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ LINE = 64  # bytes: buffers and rows start on cache lines
 
 @dataclass(frozen=True, eq=False)
 class Target:
-    """Where a value goes: summed over points into `acc[offset + i * strides]`, or kept in row `offset + i * strides` of `out`."""
+    """Where a value goes: summed over points into `acc[offset + i * strides]`, or kept in that row of `out`."""
 
     node: Node
     kind: str  # "sum" | "row"
@@ -107,7 +108,8 @@ def outer_terms(node: Node) -> list[tuple[Node, Node]]:
     if node.op is TABLE["add"]:
         return outer_terms(node.args[0]) + outer_terms(node.args[1])
     if node.op is TABLE["subtract"]:
-        return outer_terms(node.args[0]) + [(TABLE["multiply"].make((constant(-1.0), a)), b) for a, b in outer_terms(node.args[1])]
+        minus = constant(-1.0)
+        return outer_terms(node.args[0]) + [(TABLE["multiply"].make((minus, a)), b) for a, b in outer_terms(node.args[1])]
     if node.op is TABLE["multiply"] and node.args[0].shape == ():
         return [(TABLE["multiply"].make((node.args[0], a)), b) for a, b in outer_terms(node.args[1])]
     raise unsupported(node, "a matrix per point that is not a sum of outer products")
@@ -174,7 +176,7 @@ class Plan:
                         break
 
     def _keep(self, node: Node) -> None:
-        if not (node.op is SYMBOL):
+        if node.op is not SYMBOL:
             self.stored[node.serial] = node
 
     def _build(self) -> None:
@@ -290,9 +292,8 @@ class Plan:
                 group.runs = _runs([(at(n.args[1]), at(n)) for n in group.nodes])
         for n in self._sorted_stored():
             place([n])
-        for group in self.pairs:  # a later group may have placed what this one pairs: never, but the runs must be of the final map
-            group.runs = _runs([(at(a), at(b)) for a, b in group.pairs])
-        self.steps = sorted(self.loops + self.pairs + self.products, key=lambda s: (s.stage, isinstance(s, Product)))
+        steps: list[Loop | Pairs | Product] = [*self.loops, *self.pairs, *self.products]
+        self.steps = sorted(steps, key=lambda s: (s.stage, isinstance(s, Product)))
 
     def _measure_lifetimes(self) -> None:
         first: dict[int, int] = {}
@@ -326,15 +327,16 @@ class Plan:
                 at = max(at, offsets[c] + sizes[c])
             offsets[b] = at
             live.append(b)
-        return Workspace(tuple(offsets), tuple(strides), max([o + s for o, s in zip(offsets, sizes, strict=True)], default=line))
+        size = max([o + s for o, s in zip(offsets, sizes, strict=True)], default=line)
+        return Workspace(tuple(offsets), tuple(strides), size)
 
     def gemm_flops(self) -> int:
         """Floating point operations of the products, per point."""
         count = 0
-        for p in self.products:
-            count += 2 * math.prod(p.weight.shape) * len(p.nodes)
-        for p in self.pairs:
-            count += 2 * math.prod(p.target.node.shape) * len(p.pairs)
+        for product in self.products:
+            count += 2 * math.prod(product.weight.shape) * len(product.nodes)
+        for pairs in self.pairs:
+            count += 2 * math.prod(pairs.target.node.shape) * len(pairs.pairs)
         return count
 
     def __str__(self) -> str:

@@ -1,4 +1,4 @@
-"""Generated modules on disk: one file per source, named by its hash, compiled once per machine and loaded by every later process.
+"""Generated modules on disk: one file per source, named by its hash, compiled once and loaded by every later process.
 
 Two processes that start at once write the same bytes to a temporary name and rename: the loser's rename changes nothing.  Where
 nothing can be written, the module lives in a temporary folder of this process, and everything works, compiled anew.
@@ -15,12 +15,14 @@ import sysconfig
 import tempfile
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numba as nb
 
 from .target import FEATURES, SOURCE_DIGEST
 
-_OPTIONS = dict(fastmath={"contract", "reassoc", "nsz", "arcp"}, error_model="numpy", boundscheck=False)
+_FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # never nnan, ninf: what is not finite must be seen
+_OPTIONS: dict[str, Any] = {"fastmath": _FASTMATH, "error_model": "numpy", "boundscheck": False}
 # only `main` is called from Python: the wrappers of the others would be a third of the compile time
 jit = nb.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 main = nb.njit(cache=True, nogil=True, no_cfunc_wrapper=True, **_OPTIONS)
@@ -41,7 +43,8 @@ def folder() -> Path:
 
 def _key(source: str) -> str:
     # a set has another order in every process: sorted, or every process would compile anew
-    machine = [nb.__version__, sysconfig.get_platform(), sys.version, str(sorted(FEATURES)), SOURCE_DIGEST, str(sorted(_OPTIONS["fastmath"]))]
+    flags, features = sorted(_FASTMATH), sorted(FEATURES)
+    machine = [nb.__version__, sysconfig.get_platform(), sys.version, str(features), SOURCE_DIGEST, str(flags)]
     return "kernel_" + hashlib.sha256("\n".join([source, *machine]).encode()).hexdigest()[:20]
 
 

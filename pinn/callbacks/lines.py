@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import sys
 from types import TracebackType
-from typing import TextIO
+from typing import IO
 
 from pinn.callbacks.pace import Pace
 from pinn.callbacks.wording import count, duration, magnitude, position, rate
@@ -15,7 +15,7 @@ from pinn.events import Compiled, Event, Progress, StageEnded, Started
 class Lines:
     """A callback that writes one line per moment; between moments it costs one comparison."""
 
-    def __init__(self, stream: TextIO | None = None, shortest: float = 2.0, longest: float = 10.0):
+    def __init__(self, stream: IO[str] | None = None, shortest: float = 2.0, longest: float = 10.0):
         self._stream = sys.stdout if stream is None else stream
         self._shortest, self._longest = shortest, longest
         self._due = -math.inf

@@ -2,8 +2,7 @@
 
 On every edge the deflection and the bending moment vanish: w = 0 and w_nn = 0, which on a straight edge with w = 0 is the
 same as Lap w = 0.  Exact solution by Navier's series, one term: w = q0 / (4 pi^4 D) sin(pi x) sin(pi y) (Timoshenko and
-Woinowsky-Krieger 1959, section 27).  Deflections are measured in units of q0 / (4 pi^4 D), the deflection of the centre;
-curvatures are divided by 2 pi^2, the curvature sum there.
+Woinowsky-Krieger 1959, section 27).  The default D makes the deflection of the centre one.
     $ pinn solve biharmonic
 """
 import numpy as np
@@ -17,13 +16,13 @@ def problem(q0=1.0, D=1 / (4 * np.pi**4)):
     centre = q0 / (4 * np.pi**4 * D)
 
     def plate(w, x, y):
-        return (D * laplacian(laplacian(w)) - q0 * np.sin(np.pi * x) * np.sin(np.pi * y)) / q0
+        return D * laplacian(laplacian(w)) - q0 * np.sin(np.pi * x) * np.sin(np.pi * y)
 
     return Problem(
         unknowns="w", domain=domain, equations=[plate],
         conditions=[
             Dirichlet(w=0),
-            Residual(lambda w: laplacian(w) / (2 * np.pi**2), on=domain.boundary, name="bending moment")],
+            Residual(lambda w: laplacian(w), on=domain.boundary, name="bending moment")],
         exact=lambda x, y: centre * np.sin(np.pi * x) * np.sin(np.pi * y))
 
 

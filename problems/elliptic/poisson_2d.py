@@ -1,7 +1,6 @@
 """Poisson's equation on the unit square:   -Lap u = 2 (k pi)^2 sin(k pi x) sin(k pi y),   u = 0 on the boundary.
 
-Exact solution by construction: u = sin(k pi x) sin(k pi y), k a whole number.  The equation is divided by 2 pi^2, the
-lowest eigenvalue of the square, so that a residual of one means an error of at most one.
+Exact solution by construction: u = sin(k pi x) sin(k pi y), k a whole number.
     $ pinn solve poisson_2d
     $ pinn solve poisson_2d --set k=3
 """
@@ -16,7 +15,7 @@ def problem(k=1):
 
     def poisson(u, x, y):
         source = 2 * (k * np.pi)**2 * np.sin(k * np.pi * x) * np.sin(k * np.pi * y)
-        return (laplacian(u) + source) / (2 * np.pi**2)
+        return laplacian(u) + source
 
     return Problem(
         unknowns="u", domain=domain, equations=[poisson],

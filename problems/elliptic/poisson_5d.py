@@ -1,7 +1,7 @@
 """Poisson's equation in five dimensions:   -Lap u = (pi^2 / 4) sum_i sin(pi x_i / 2)  on (0, 1)^5,   u given on the boundary.
 
 The "PNd" case of PINNacle (Hao et al. 2024).  Exact solution by construction: u = sum_i sin(pi x_i / 2).  No grid reaches
-five dimensions cheaply (30 points a side are 24 million); scattered points do not notice.  The equation is divided by pi^2.
+five dimensions cheaply (30 points a side are 24 million); scattered points do not notice.
     $ pinn solve poisson_5d
 """
 import numpy as np
@@ -22,7 +22,7 @@ def problem():
     domain = Box(x1=(0, 1), x2=(0, 1), x3=(0, 1), x4=(0, 1), x5=(0, 1))
 
     def poisson(u, x1, x2, x3, x4, x5):
-        return laplacian(u) / np.pi**2 + total(x1, x2, x3, x4, x5) / 4
+        return laplacian(u) + np.pi**2 / 4 * total(x1, x2, x3, x4, x5)
 
     return Problem(
         unknowns="u", domain=domain, equations=[poisson],

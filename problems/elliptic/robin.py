@@ -4,8 +4,7 @@
     y = 0           heat flux given                   (Neumann: u_n = -pi exp(-x))
     x = 1           cooled by the air, coefficient h  (Robin: h u + u_n = (h - 1) exp(-1) (2 + sin(pi y)))
 
-Exact solution by construction: u = exp(-x) (2 + sin(pi y)); f is what the equation makes of it.  The equation is divided by
-pi^2, about its lowest eigenvalue under these conditions, so that a residual of one means an error of about one.
+Exact solution by construction: u = exp(-x) (2 + sin(pi y)); f is what the equation makes of it.
     $ pinn solve robin
 """
 import numpy as np
@@ -26,7 +25,7 @@ def problem(h=2.0):
 
     def conduction(u, x, y):
         k = 1 + x + y**2
-        return ((k * u.x).x + (k * u.y).y + source(x, y)) / np.pi**2
+        return (k * u.x).x + (k * u.y).y + source(x, y)
 
     return Problem(
         unknowns="u", domain=domain, equations=[conduction],

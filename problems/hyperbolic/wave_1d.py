@@ -2,7 +2,6 @@
 
 Two modes of a string, the fourth four times faster than the first: u(x, 0) = sin(pi x) + sin(4 pi x) / 2.  Exact solution by
 separation of variables: u = sin(pi x) cos(c pi t) + sin(4 pi x) cos(4 c pi t) / 2 (Wang, Yu and Perdikaris 2022, with c = 2).
-A residual drives a string of angular frequency omega by its size over omega, so the equation is divided by 4 c pi.
     $ pinn solve wave_1d
 """
 import numpy as np
@@ -18,7 +17,7 @@ def problem(c=2.0):
         return np.sin(np.pi * x) * np.cos(c * np.pi * t) + np.sin(4 * np.pi * x) * np.cos(4 * c * np.pi * t) / 2
 
     def wave(u, x, t):
-        return (u.tt - c**2 * u.xx) / (4 * c * np.pi)
+        return u.tt - c**2 * u.xx
 
     return Problem(
         unknowns="u", domain=domain, equations=[wave],

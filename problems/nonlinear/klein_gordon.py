@@ -1,8 +1,7 @@
 """The cubic Klein-Gordon equation on (0, 1) x (0, 1]:   u_tt - u_xx + u^3 = f,   u and u_t given at t = 0, u at x = 0 and 1.
 
 Exact solution by construction: u = x cos(5 pi t) + (x t)^3, so that u(x, 0) = x, u_t(x, 0) = 0 and
-f = -25 pi^2 x cos(5 pi t) + 6 x^3 t - 6 x t^3 + u^3 (Wang, Teng and Perdikaris 2021).  A residual drives an oscillation of
-angular frequency omega by its size over omega, so the equation is divided by 5 pi.
+f = -25 pi^2 x cos(5 pi t) + 6 x^3 t - 6 x t^3 + u^3 (Wang, Teng and Perdikaris 2021).
     $ pinn solve klein_gordon
 """
 import numpy as np
@@ -21,7 +20,7 @@ def problem(omega=5 * np.pi):
         return -(omega**2) * x * np.cos(omega * t) + 6 * x**3 * t - 6 * x * t**3 + field(x, t)**3
 
     def klein_gordon(u, x, t):
-        return (u.tt - u.xx + u**3 - force(x, t)) / omega
+        return u.tt - u.xx + u**3 - force(x, t)
 
     return Problem(
         unknowns="u", domain=domain, equations=[klein_gordon],

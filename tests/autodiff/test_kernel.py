@@ -8,9 +8,9 @@ import sys
 
 import numpy as np
 import pytest
-from tests.autodiff.programs import PROGRAMS, Weights, X, Y, build, mlp
 
 import autodiff as ad
+from tests.autodiff.programs import PROGRAMS, Weights, X, Y, build, mlp
 
 POINTS = 77  # not a multiple of any tile: the padded last tile is always there
 

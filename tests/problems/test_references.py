@@ -177,16 +177,6 @@ def test_every_unknown_is_determined_on_its_faces(read, name):
     assert wanted <= held
 
 
-@pytest.mark.parametrize("name", REFERENCES)
-def test_terms_are_of_order_one(read, name):
-    """One recipe serves all problems, so no file may hand it a residual in the hundreds: the zero field leaves one below 20."""
-    reading, rng = read(name), random.Random(name)
-    zero = {unknown: lambda *point: mp.mpf(0) for unknown in REFERENCES[name].fields}
-    for equation, residual in reading.equation_residuals(zero):
-        size = np.sqrt(np.mean([float(residual(*draw(reading, rng)))**2 for _ in range(40)]))
-        assert size < 20, equation
-
-
 def test_every_problem_file_is_in_the_table():
     files = {".".join(path.relative_to(PROBLEMS).with_suffix("").parts) for path in PROBLEMS.rglob("*.py")}
     assert {file for file in files if not file.endswith("__init__")} == set(REFERENCES)
