@@ -1,16 +1,25 @@
-"""Array: a node that behaves like a numpy array.  Operators and numpy functions on it build the graph (NEP 13 and NEP 18)."""
+"""Array: a node that behaves like a numpy array, or the numbers themselves (NEP 13 and NEP 18).
+
+A *traced* array is a node: operators and numpy functions on it build the graph.  An *eager* array carries its numbers: operators
+and functions are numpy's own, done at once, and told to whoever watches.  Where both meet, the eager one becomes a leaf.
+"""
 
 from __future__ import annotations
 
+import itertools
+import operator
+import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .errors import NoRuleError, ShapeError, TraceError
-from .graph import CONSTANT, SYMBOL, Node, constant, datum, symbol, walk
+from .errors import NoRuleError, ShapeError, TraceError, is_library
+from .graph import CONSTANT, DATUM, SYMBOL, Node, constant, datum, symbol, walk
 from .interpret import number
 from .primitive import FUNCTIONS, TABLE, UFUNCS
+from .recording import ACTIVE, Event, tell_left
 from .types import SHARED, Lane
 
 # what `ufunc.reduce` is called when it is a function of its own
@@ -39,50 +48,63 @@ INSTEAD = {
 
 
 class Array:
-    """A traced value: no number in sight, or one that is computed when asked for.
+    """A traced value (`number` is None: it is computed when asked for, or there is none) or an eager one, which has its number.
 
     `space` gives meaning to subscripts such as `u.x` and refuses numpy functions that have none in an equation (see pinn);
-    outside an equation it is None.
+    outside an equation it is None.  An eager array knows its `serial`, by which watchers refer to this very value, and for
+    messages where it was made (`origin`), from which variable (`root`), and where it was first used unwatched (`used`).
     """
 
-    __slots__ = ("node", "space")
+    __slots__ = ("_node", "space", "number", "serial", "origin", "root", "used")
     __array_priority__ = 1000.0
     __hash__ = object.__hash__
 
     def __init__(self, node: Node, space: Any = None):
-        self.node, self.space = node, space
+        self._node: Node | None = node
+        self.space = space
+        self.number: Any = None
 
     # -- what it is
     @property
+    def node(self) -> Node:
+        """The node; an eager array becomes a leaf when the first graph needs it."""
+        if self._node is None:
+            self._node = datum(self.number)
+            self._node.attr = Held(self.number, self.serial, self.root)
+        return self._node
+
+    @property
     def shape(self) -> tuple[int, ...]:
-        return self.node.shape
+        return self.node.shape if self.number is None else self.number.shape
 
     @property
     def dtype(self) -> np.dtype:
-        return self.node.dtype
+        return self.node.dtype if self.number is None else self.number.dtype
 
     @property
     def ndim(self) -> int:
-        return len(self.node.shape)
+        return len(self.shape)
 
     @property
     def size(self) -> int:
-        return int(np.prod(self.node.shape))
+        return int(np.prod(self.shape))
 
     @property
     def T(self) -> Array:
         return np.transpose(self)
 
     def __len__(self) -> int:
-        if not self.node.shape:
+        if not self.shape:
             raise TypeError("len() of a scalar")
-        return self.node.shape[0]
+        return self.shape[0]
 
     def __iter__(self):
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        return f"Array(shape={self.shape}, dtype={self.dtype.name})"
+        if self.number is None:
+            return f"Array(shape={self.shape}, dtype={self.dtype.name})"
+        return f"Array({np.array2string(np.asarray(self.number), separator=', ', prefix='Array(')}, dtype={self.dtype.name})"
 
     def __getattr__(self, name: str) -> Any:
         # only reached when ordinary look-up fails: `u.x`, `u.xx` in an equation
@@ -93,12 +115,19 @@ class Array:
     # -- numbers
     def numpy(self) -> np.ndarray:
         """The numbers, as a plain ndarray."""
-        return np.array(number(self.node))
+        if self.number is None:
+            return np.array(number(self.node))
+        return tell_left(self, ".numpy()", np.array(self.number))
 
     def item(self) -> float:
-        return self._leave("item()").item()
+        return tell_left(self, ".item()", self._leave("item()").item())
+
+    def tolist(self) -> Any:
+        return tell_left(self, ".tolist()", self._leave("tolist()").tolist())
 
     def _leave(self, how: str) -> np.ndarray:
+        if self.number is not None:
+            return self.number
         for leaf in walk([self.node]):
             if leaf.op is SYMBOL or isinstance(leaf.attr, Argument):
                 raise TraceError(
@@ -109,10 +138,10 @@ class Array:
         return number(self.node)
 
     def __float__(self) -> float:
-        return float(self._leave("float()"))
+        return tell_left(self, "float()", float(self._leave("float()")))
 
     def __int__(self) -> int:
-        return int(self._leave("int()"))
+        return tell_left(self, "int()", int(self._leave("int()")))
 
     def __index__(self) -> int:
         return self._leave("an index").__index__()
@@ -120,6 +149,8 @@ class Array:
     def __bool__(self) -> bool:
         if self.size != 1:
             raise ShapeError(f"the truth of an array of shape {self.shape} is ambiguous", fix="use np.where, .any() or .all()")
+        if self.number is not None:
+            return bool(self.number)
         for leaf in walk([self.node]):
             if leaf.op is SYMBOL:
                 raise TraceError(
@@ -130,7 +161,7 @@ class Array:
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
         value = self._leave("np.asarray, np.array or storing into a plain ndarray")
-        return np.array(value, dtype=dtype)
+        return tell_left(self, "np.asarray()", np.array(value, dtype=dtype))
 
     # -- numpy's protocols
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -142,7 +173,7 @@ class Array:
                 fix="write y = y + x",
             )
         if method == "__call__" and not kwargs and ufunc in UFUNCS:
-            return UFUNCS[ufunc](*inputs)
+            return operate(ufunc, *inputs)
         if method == "reduce" and ufunc in REDUCE and set(kwargs) <= {"axis", "keepdims"}:
             return REDUCE[ufunc](inputs[0], axis=kwargs.get("axis", 0), keepdims=kwargs.get("keepdims", False))
         home = "np" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special"
@@ -154,7 +185,7 @@ class Array:
         if function not in FUNCTIONS:
             module = getattr(function, "__module__", "numpy") or "numpy"
             raise no_rule(f"{module.replace('numpy', 'np', 1)}.{function.__name__}", {})
-        return FUNCTIONS[function](*args, **kwargs)
+        return perform(function, FUNCTIONS[function], args, kwargs)
 
     # -- methods numpy arrays have
     def sum(self, axis: Any = None, keepdims: bool = False) -> Array:
@@ -176,7 +207,7 @@ class Array:
         return np.dot(self, other)
 
     def astype(self, dtype: Any) -> Array:
-        return FUNCTIONS[np.astype](self, dtype)
+        return perform(_astype, FUNCTIONS[np.astype], (self, np.dtype(dtype)), {})
 
     def clip(self, low: Any = None, high: Any = None) -> Array:
         return np.clip(self, low, high)
@@ -242,47 +273,69 @@ class Array:
         return np.reshape(self, -1)
 
     def copy(self) -> Array:
-        return self
+        """The same value under a name of its own: assigning into one does not change the other."""
+        return self if self.number is None else eager(self.number, self.origin, self.root, self.serial)
 
     def __getitem__(self, key: Any) -> Array:
-        return getitem(self, key)
+        return perform(operator.getitem, FUNCTIONS["getitem"], (self, key), {})  # type: ignore[index]
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        raise TraceError(
-            "a traced array cannot be assigned into",
-            fix="build it in one piece with np.stack, np.concatenate or np.where",
-        )
+        """A new value takes the place of the old one, so the operations that used the old one stay as they were."""
+        y = None if self.number is None else perform(_assigned, FUNCTIONS["setitem"], (self, key, value), {})  # type: ignore[index]
+        if y is None or y.number is None:
+            raise TraceError(
+                "a traced array cannot be assigned into",
+                fix="build it in one piece with np.stack, np.concatenate or np.where",
+            )
+        self.number, self.serial, self.origin, self._node = y.number, y.serial, y.origin, None
 
-    def __add__(self, other): return UFUNCS[np.add](self, other)  # noqa: E704
-    def __radd__(self, other): return UFUNCS[np.add](other, self)  # noqa: E704
-    def __sub__(self, other): return UFUNCS[np.subtract](self, other)  # noqa: E704
-    def __rsub__(self, other): return UFUNCS[np.subtract](other, self)  # noqa: E704
-    def __mul__(self, other): return UFUNCS[np.multiply](self, other)  # noqa: E704
-    def __rmul__(self, other): return UFUNCS[np.multiply](other, self)  # noqa: E704
-    def __truediv__(self, other): return UFUNCS[np.divide](self, other)  # noqa: E704
-    def __rtruediv__(self, other): return UFUNCS[np.divide](other, self)  # noqa: E704
-    def __floordiv__(self, other): return np.floor(UFUNCS[np.divide](self, other))  # noqa: E704
-    def __rfloordiv__(self, other): return np.floor(UFUNCS[np.divide](other, self))  # noqa: E704
-    def __mod__(self, other): return UFUNCS[np.remainder](self, other)  # noqa: E704
-    def __rmod__(self, other): return UFUNCS[np.remainder](other, self)  # noqa: E704
-    def __pow__(self, other): return UFUNCS[np.power](self, other)  # noqa: E704
-    def __rpow__(self, other): return UFUNCS[np.power](other, self)  # noqa: E704
-    def __matmul__(self, other): return UFUNCS[np.matmul](self, other)  # noqa: E704
-    def __rmatmul__(self, other): return UFUNCS[np.matmul](other, self)  # noqa: E704
-    def __neg__(self): return UFUNCS[np.negative](self)  # noqa: E704
+    def __add__(self, other): return operate(np.add, self, other)  # noqa: E704
+    def __radd__(self, other): return operate(np.add, other, self)  # noqa: E704
+    def __sub__(self, other): return operate(np.subtract, self, other)  # noqa: E704
+    def __rsub__(self, other): return operate(np.subtract, other, self)  # noqa: E704
+    def __mul__(self, other): return operate(np.multiply, self, other)  # noqa: E704
+    def __rmul__(self, other): return operate(np.multiply, other, self)  # noqa: E704
+    def __truediv__(self, other): return operate(np.divide, self, other)  # noqa: E704
+    def __rtruediv__(self, other): return operate(np.divide, other, self)  # noqa: E704
+    def __floordiv__(self, other): return operate(np.floor_divide, self, other)  # noqa: E704
+    def __rfloordiv__(self, other): return operate(np.floor_divide, other, self)  # noqa: E704
+    def __mod__(self, other): return operate(np.remainder, self, other)  # noqa: E704
+    def __rmod__(self, other): return operate(np.remainder, other, self)  # noqa: E704
+    def __pow__(self, other): return operate(np.power, self, other)  # noqa: E704
+    def __rpow__(self, other): return operate(np.power, other, self)  # noqa: E704
+    def __matmul__(self, other): return operate(np.matmul, self, other)  # noqa: E704
+    def __rmatmul__(self, other): return operate(np.matmul, other, self)  # noqa: E704
+    def __neg__(self): return operate(np.negative, self)  # noqa: E704
     def __pos__(self): return self  # noqa: E704
-    def __abs__(self): return UFUNCS[np.absolute](self)  # noqa: E704
-    def __lt__(self, other): return UFUNCS[np.less](self, other)  # noqa: E704
-    def __le__(self, other): return UFUNCS[np.less_equal](self, other)  # noqa: E704
-    def __gt__(self, other): return UFUNCS[np.greater](self, other)  # noqa: E704
-    def __ge__(self, other): return UFUNCS[np.greater_equal](self, other)  # noqa: E704
-    def __eq__(self, other): return UFUNCS[np.equal](self, other)  # noqa: E704
-    def __ne__(self, other): return UFUNCS[np.not_equal](self, other)  # noqa: E704
-    def __and__(self, other): return UFUNCS[np.logical_and](self, other)  # noqa: E704
-    def __rand__(self, other): return UFUNCS[np.logical_and](other, self)  # noqa: E704
-    def __or__(self, other): return UFUNCS[np.logical_or](self, other)  # noqa: E704
-    def __ror__(self, other): return UFUNCS[np.logical_or](other, self)  # noqa: E704
-    def __invert__(self): return UFUNCS[np.logical_not](self)  # noqa: E704
+    def __abs__(self): return operate(np.absolute, self)  # noqa: E704
+    def __lt__(self, other): return operate(np.less, self, other)  # noqa: E704
+    def __le__(self, other): return operate(np.less_equal, self, other)  # noqa: E704
+    def __gt__(self, other): return operate(np.greater, self, other)  # noqa: E704
+    def __ge__(self, other): return operate(np.greater_equal, self, other)  # noqa: E704
+    def __eq__(self, other): return operate(np.equal, self, other)  # noqa: E704
+    def __ne__(self, other): return operate(np.not_equal, self, other)  # noqa: E704
+    def __and__(self, other): return operate(np.logical_and, self, other)  # noqa: E704
+    def __rand__(self, other): return operate(np.logical_and, other, self)  # noqa: E704
+    def __or__(self, other): return operate(np.logical_or, self, other)  # noqa: E704
+    def __ror__(self, other): return operate(np.logical_or, other, self)  # noqa: E704
+    def __invert__(self): return operate(np.logical_not, self)  # noqa: E704
+
+
+class Readable(ABC):
+    """Something that stands for an array and is read when it is used: a variable."""
+
+    @abstractmethod
+    def read(self) -> Array:
+        """Its present value."""
+
+
+class Held:
+    """The datum of an eager array: its number, which may leave, and the serial by which watchers know it."""
+
+    __slots__ = ("value", "serial", "root")
+
+    def __init__(self, value: np.ndarray, serial: int, root: Any):
+        self.value, self.serial, self.root = value, serial, root
 
 
 class Argument:
@@ -346,6 +399,8 @@ def lift(x: Any) -> Node:
     """The node of anything a user may write in an expression: an Array, a number, an ndarray, a nested list of numbers."""
     if isinstance(x, Array):
         return x.node
+    if isinstance(x, Readable):
+        return x.read().node
     if isinstance(x, Node):
         return x
     if isinstance(x, (bool, int, float)):
@@ -354,7 +409,7 @@ def lift(x: Any) -> Node:
         if x.dtype == np.float64 or x.dtype.kind in "bi":
             return constant(x.item())
         return datum(np.asarray(x))
-    if isinstance(x, (list, tuple)) and any(isinstance(e, Array) for e in x):
+    if isinstance(x, (list, tuple)) and any(isinstance(e, (Array, Readable)) for e in x):
         return TABLE["stack"].make(tuple(lift(e) for e in x), 0)
     value = np.asarray(x)
     if value.dtype.kind not in "fiub":
@@ -378,8 +433,134 @@ def call(primitive: Any, *xs: Any, attr: Any = None) -> Array:
     return Array(primitive.make(tuple(lift(x) for x in xs), attr), space_of(*xs))
 
 
-def getitem(x: Array, key: Any) -> Array:
-    return FUNCTIONS["getitem"](x, key)  # type: ignore[index]
+# ---- eager arrays -------------------------------------------------------------------------------------------------------
+
+_serials = itertools.count(1)
+_new = object.__new__
+_LIBRARY: dict[str, bool] = {}
 
 
-__all__ = ["CONSTANT", "Array", "Argument", "argument", "call", "getitem", "leaf_name", "lift", "space_of", "unknown"]
+def eager(number: Any, origin: tuple, root: Any = None, serial: int = 0) -> Array:
+    """An array that carries its number.  `origin` is (what made it, code, position in the code); `serial` is that of a value
+    that has one already."""
+    array = _new(Array)
+    array._node = array.space = array.used = None
+    array.number, array.origin, array.root, array.serial = number, origin, root, serial or next(_serials)
+    return array
+
+
+class Traced(Exception):
+    """Among the arguments is an array without a number."""
+
+
+def operate(ufunc: np.ufunc, *xs: Any) -> Any:
+    """A ufunc on whatever the user wrote: at once where there are numbers, else as a node."""
+    numbers, arrays, root = [], [], None
+    for x in xs:
+        if type(x) is Array:
+            if x.number is None:
+                return UFUNCS[ufunc](*xs)
+            arrays.append(x)
+            root = root or x.root
+            x = x.number
+        elif isinstance(x, Readable):
+            return operate(ufunc, *[y.read() if isinstance(y, Readable) else y for y in xs])
+        numbers.append(x)
+    try:
+        value = ufunc(*numbers)
+    except (TypeError, ValueError):
+        UFUNCS[ufunc](*xs)  # says more about shapes
+        raise
+    code, at = _user(2)
+    y = eager(value, (ufunc, code, at), root)
+    watchers = ACTIVE.watchers
+    if watchers:
+        event = Event(ufunc, UFUNCS[ufunc], xs, {}, arrays, [y], code, at)
+        for watcher in watchers:
+            watcher.operation(event)
+    return y
+
+
+def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> Any:
+    """A function on whatever the user wrote: `function` on numbers, `rule` if something is traced."""
+    arrays: list[Array] = []
+    args, kwargs = read(args), {k: read(v) for k, v in kwargs.items()} if kwargs else kwargs
+    try:
+        numbers = numbers_of(args, arrays)
+        options = {k: numbers_of(v, arrays) for k, v in kwargs.items()} if kwargs else kwargs
+    except Traced:
+        return rule(*args, **kwargs)
+    try:
+        value = function(*numbers, **options)
+    except (TypeError, ValueError, IndexError):
+        rule(*args, **kwargs)
+        raise
+    code, at = _user(2)
+    root = next((a.root for a in arrays if a.root is not None), None)
+    origin = (function, code, at)
+    outputs: list[Array] = []
+    if isinstance(value, (np.ndarray, np.generic)):
+        y: Any = eager(value, origin, root)
+        outputs.append(y)
+    elif isinstance(value, (tuple, list)) and value and all(isinstance(v, (np.ndarray, np.generic)) for v in value):
+        outputs = [eager(v, origin, root) for v in value]
+        y = type(value)(*outputs) if hasattr(value, "_fields") else type(value)(outputs)
+    else:
+        return value  # a shape, a dtype, the answer to a question
+    watchers = ACTIVE.watchers
+    if watchers:
+        event = Event(function, rule, args, kwargs, arrays, outputs, code, at)
+        for watcher in watchers:
+            watcher.operation(event)
+    return y
+
+
+def read(tree: Any) -> Any:
+    """The same arguments with variables read."""
+    if isinstance(tree, Readable):
+        return tree.read()
+    if type(tree) in (tuple, list) and tree:
+        return type(tree)([read(x) for x in tree])
+    return tree
+
+
+def numbers_of(tree: Any, arrays: list[Array]) -> Any:
+    """The same arguments with numbers for arrays, which are listed in `arrays`; raises Traced if one has none."""
+    kind = type(tree)
+    if kind is Array:
+        if tree.number is None:
+            raise Traced
+        arrays.append(tree)
+        return tree.number
+    if kind is tuple or kind is list:
+        return kind([numbers_of(x, arrays) for x in tree])
+    return tree
+
+
+def _user(depth: int) -> tuple[Any, int]:
+    """The innermost code that is not the library's, and the position in it."""
+    frame = sys._getframe(depth)
+    while True:
+        path = frame.f_code.co_filename
+        inside = _LIBRARY.get(path)
+        if inside is None:
+            inside = _LIBRARY[path] = is_library(path)
+        if not inside or frame.f_back is None:
+            return frame.f_code, frame.f_lasti
+        frame = frame.f_back
+
+
+def _astype(x: Any, dtype: np.dtype) -> Any:
+    return np.asarray(x).astype(dtype)[()]
+
+
+def _assigned(x: Any, key: Any, value: Any) -> Any:
+    y = np.array(x)
+    y[key] = value
+    return y
+
+
+__all__ = [
+    "CONSTANT", "DATUM", "Array", "Argument", "Held", "Readable", "argument", "call", "eager", "leaf_name", "lift", "operate",
+    "perform", "read", "space_of", "unknown",
+]  # fmt: skip

@@ -9,13 +9,17 @@ from types import FrameType
 _LIBRARY = os.path.dirname(os.path.abspath(__file__))
 
 
+def is_library(path: str) -> bool:
+    """Whether a file belongs to this package or to numpy, or to the interpreter itself."""
+    return path.startswith((_LIBRARY, "<frozen ", "<__array_function__")) or f"{os.sep}numpy{os.sep}" in path
+
+
 def user_location() -> str:
     """The innermost `file:line` on the stack that belongs neither to this package nor to numpy: where the user wrote it."""
     frame: FrameType | None = sys._getframe(1)
     while frame is not None:
-        path = frame.f_code.co_filename
-        if not path.startswith(_LIBRARY) and f"{os.sep}numpy{os.sep}" not in path and not path.startswith("<"):
-            return f"{path}:{frame.f_lineno}"
+        if not is_library(frame.f_code.co_filename):
+            return f"{frame.f_code.co_filename}:{frame.f_lineno}"
         frame = frame.f_back
     return ""
 
@@ -67,6 +71,12 @@ class NumericsError(AutodiffError, FloatingPointError):
     """A value that is not finite."""
 
     code = "numerics"
+
+
+class TapeError(AutodiffError, RuntimeError, ValueError):
+    """A tape was asked for something that its state does not allow."""
+
+    code = "tape"
 
 
 class CompileError(AutodiffError, NotImplementedError):

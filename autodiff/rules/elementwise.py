@@ -167,11 +167,11 @@ elementwise("fmod", np.fmod, "math.fmod({0}, {1})", lambda y, a, b: (1.0, -np.tr
 elementwise("copysign", np.copysign, "math.copysign({0}, {1})", lambda y, a, b: (np.sign(a) * np.sign(y), 0.0),
             avoid=(0.0,))  # fmt: skip
 
-# ---- steps: derivative zero wherever there is one -----------------------------------------------------------------------
-elementwise("floor", np.floor, "np.floor({0})", lambda y, a: (0.0,), avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
-elementwise("ceil", np.ceil, "np.ceil({0})", lambda y, a: (0.0,), avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
-elementwise("rint", np.rint, "np.rint({0})", lambda y, a: (0.0,), avoid=(-1.5, -0.5, 0.5, 1.5))
-elementwise("trunc", np.trunc, "np.trunc({0})", lambda y, a: (0.0,), avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
+# ---- steps: zero to the transforms, no derivative to the tape; heaviside moves with its second argument -----------------------------------------------------------------------
+elementwise("floor", np.floor, "np.floor({0})", None, avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
+elementwise("ceil", np.ceil, "np.ceil({0})", None, avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
+elementwise("rint", np.rint, "np.rint({0})", None, avoid=(-1.5, -0.5, 0.5, 1.5))
+elementwise("trunc", np.trunc, "np.trunc({0})", None, avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
 elementwise("heaviside", np.heaviside, "({1} if {0} == 0 else (1.0 if {0} > 0 else 0.0*{0}))",
             lambda y, a, b: (0.0, np.where(a == 0, 1.0, 0.0)), avoid=(0.0,))  # fmt: skip
 

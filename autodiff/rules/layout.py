@@ -380,7 +380,17 @@ def _pick(x: Array, indices: Array) -> Array:
     return np.reshape(y, indices.shape + x.shape[1:])
 
 
+def _setitem(x: Array, key: Any, value: Any) -> Array:
+    """x with x[key] exchanged for value; where positions meet, the last one wins, as in numpy."""
+    positions = np.arange(x.size).reshape(x.shape)[key]
+    last = np.full(x.size, -1)
+    last[positions.ravel()] = np.arange(positions.size)
+    given = take_flat(np.broadcast_to(Array(lift(value)), positions.shape), np.maximum(last, 0))
+    return np.where((last >= 0).reshape(x.shape), np.reshape(given, x.shape).astype(x.dtype), x)
+
+
 FUNCTIONS["getitem"] = _getitem  # type: ignore[index]
+FUNCTIONS["setitem"] = _setitem  # type: ignore[index]
 
 
 @implements(np.take)

@@ -29,7 +29,7 @@ FLOORS = {
         array
         primitive interpret
         graph
-        types
+        types recording
         errors
     """,
     "pinn": """

@@ -1,0 +1,128 @@
+"""Who is watching: the tapes and checks that are active in this thread, and the events that eager arrays tell them.
+
+An eager array holds only a serial number; whatever is recorded belongs to the watcher, so dropping the watcher frees it at once.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import CodeType, FrameType
+from typing import Any, Protocol
+
+import numpy as np
+
+from .errors import is_library
+
+
+class Watcher(Protocol):
+    """What a tape, or a check of numbers, is told."""
+
+    def operation(self, event: Event) -> None:
+        """An operation on eager arrays was done."""
+
+    def read(self, variable: Any, value: Any) -> None:
+        """A variable was read: `value` is the array that stands for its number from now on."""
+
+    def written(self, variable: Any, value: Any) -> None:
+        """The number of the array `value` was assigned to a variable."""
+
+    def left(self, array: Any, how: str, number: Any) -> None:
+        """The number of an array left through `.numpy()`, `float()` or numpy: `number` is what is outside now."""
+
+    def entered(self, array: Any, given: Any) -> None:
+        """An array was made from `given`, something of the user's."""
+
+
+class Active(threading.local):
+    """The watchers of one thread, outermost first."""
+
+    def __init__(self) -> None:
+        self.watchers: list[Watcher] = []
+        self.errstate: dict[str, str] = {}
+
+    def add(self, watcher: Watcher) -> None:
+        """Starts watching.  Meanwhile numpy does not warn of what is not finite: gradients are asked for at such points too."""
+        if not self.watchers:
+            self.errstate = {kind: what for kind, what in np.geterr().items() if what == "warn"}
+            np.seterr(**dict.fromkeys(self.errstate, "ignore"))
+        self.watchers = [*self.watchers, watcher]
+
+    def remove(self, watcher: Watcher) -> None:
+        """Stops watching; generators may end out of order, so it need not be the innermost."""
+        self.watchers = [w for w in self.watchers if w is not watcher]
+        if not self.watchers:
+            np.seterr(**self.errstate)
+
+
+ACTIVE = Active()
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of the user's code: which code, and how far into it."""
+
+    code: CodeType
+    at: int
+
+    @property
+    def line(self) -> int:
+        for start, stop, line in self.code.co_lines():
+            if start <= self.at < stop and line is not None:
+                return line
+        return self.code.co_firstlineno
+
+    @property
+    def file(self) -> str:
+        return self.code.co_filename
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}"
+
+
+def user_frame(depth: int = 1) -> FrameType:
+    """The innermost frame that does not belong to this package."""
+    frame = sys._getframe(depth)
+    while is_library(frame.f_code.co_filename) and frame.f_back is not None:
+        frame = frame.f_back
+    return frame
+
+
+def user_place() -> Place:
+    """Where the user is."""
+    frame = user_frame(2)
+    return Place(frame.f_code, frame.f_lasti)
+
+
+class Event:
+    """One operation on eager arrays: `function` on `args` gave `outputs`; `rule` does the same on traced arrays.
+
+    `record` is what tapes make of it, made once for all of them.
+    """
+
+    __slots__ = ("function", "rule", "args", "kwargs", "arrays", "outputs", "code", "at", "record")
+
+    def __init__(self, function: Callable, rule: Callable | None, args: Any, kwargs: dict, arrays: list, outputs: list,
+                 code: CodeType, at: int, record: Any = None):  # fmt: skip
+        self.function, self.rule, self.args, self.kwargs = function, rule, args, kwargs
+        self.arrays, self.outputs, self.code, self.at, self.record = arrays, outputs, code, at, record
+
+
+def name_of_operation(function: Any) -> str:
+    """What an operation is called in messages: `np.sin`, `x[...]`, `stop_gradient`."""
+    if isinstance(function, str):
+        return function
+    name = getattr(function, "__name__", type(function).__name__)
+    module = getattr(function, "__module__", None) or "numpy"
+    if isinstance(function, np.ufunc) and getattr(np, name, None) is function or module.partition(".")[0] == "numpy":
+        return f"{'np.linalg' if 'linalg' in module else 'np'}.{name}"
+    return name
+
+
+def tell_left(array: Any, how: str, number: Any) -> Any:
+    """Tells the watchers that a number left; answers the number."""
+    for watcher in ACTIVE.watchers:
+        watcher.left(array, how, number)
+    return number
