@@ -123,7 +123,8 @@ def threading_row(case: Case, rounds: int, threads: int, allowed: list[int]) -> 
     gain = single.ratio(several, "wall")
     disturbed = single.disturbed or busy < 0.95 * threads
     return [
-        case.work.title, str(threads), milliseconds(single)[0], milliseconds(several)[0], spread(gain), f"{np.max(gain):.2f}", f"{busy:.2f}", "disturbed" if disturbed else "",
+        case.work.title, str(threads), milliseconds(single)[0], milliseconds(several)[0], spread(gain),
+        f"{np.max(gain):.2f}", f"{busy:.2f}", "disturbed" if disturbed else "",
     ]  # fmt: skip
 
 
@@ -274,7 +275,8 @@ def report(works: list[Workload], options: argparse.Namespace) -> None:
     for found in speeds:
         single = speed(found.case, max(7, options.rounds // 2), "float32", product, 0.0)
         counted = found.case.work.counted_flops
-        rows.append([found.case.work.title, *milliseconds(single.ours), f"{counted / single.ours.median('cpu') / 1e9:.1f}", spread(single.rates(counted, "cpu")),
+        rows.append([found.case.work.title, *milliseconds(single.ours),
+                     f"{counted / single.ours.median('cpu') / 1e9:.1f}", spread(single.rates(counted, "cpu")),
                      f"{found.ours.median('cpu') / single.ours.median('cpu'):.2f}",
                      "disturbed" if single.ours.disturbed else ""])  # fmt: skip
     say(*table(["workload", "ms wall", "ms CPU", "GF/s counted", "counted / sgemm, CPU", "times float64", ""], rows))
