@@ -12,16 +12,20 @@ from .errors import (
     NoRuleError,
     NumericsError,
     ShapeError,
+    TapeError,
     TraceError,
 )
 from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, stop_gradient, value_and_grad, vjp, vmap
 from .graph import SYMBOL, VIEW, Node, substitute, symbol, text, view, walk
 from .interpret import evaluate
 from .rules.reduction import sum_points
+from .tape import GradientTape, TapeWarning, UnconnectedWarning
 from .transforms import Collapsed, Forward, Laplacian, Taylor, forward, rebuild, reverse, taylor
 from .types import POINT, SHARED
+from .variable import Variable, constant
 
 __all__ = [
+    "GradientTape", "TapeError", "TapeWarning", "UnconnectedWarning", "Variable", "constant",
     "POINT", "SHARED", "SYMBOL", "VIEW", "ArgumentError", "Array", "AutodiffError", "BoundProgram", "Collapsed", "CompileError",
     "DifferentiationError", "Forward", "Laplacian", "Node", "NoRuleError", "NumericsError", "PointProgram",
     "ShapeError", "Taylor", "TraceError", "check_derivatives", "evaluate", "forward", "grad", "hessian", "hvp",

@@ -1,7 +1,8 @@
 """Array: a node that behaves like a numpy array, or the numbers themselves (NEP 13 and NEP 18).
 
-A *traced* array is a node: operators and numpy functions on it build the graph.  An *eager* array carries its numbers: operators
-and functions are numpy's own, done at once, and told to whoever watches.  Where both meet, the eager one becomes a leaf.
+A *traced* array is a node: operators and numpy functions on it build the graph.  An *eager* array carries its numbers:
+operators and functions are numpy's own, done at once, and told to whoever watches.  Where both meet, the eager one becomes a
+leaf.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import operator
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -58,6 +60,10 @@ class Array:
     __slots__ = ("_node", "space", "number", "serial", "origin", "root", "used")
     __array_priority__ = 1000.0
     __hash__ = object.__hash__
+    serial: int
+    origin: tuple
+    root: Any
+    used: Any
 
     def __init__(self, node: Node, space: Any = None):
         self._node: Node | None = node
@@ -430,6 +436,8 @@ def space_of(*xs: Any) -> Any:
 
 def call(primitive: Any, *xs: Any, attr: Any = None) -> Array:
     """A primitive applied to whatever the user wrote."""
+    if any([type(x) is Array and x.number is not None for x in xs]):
+        return perform(*_direct(primitive, attr), xs, {})
     return Array(primitive.make(tuple(lift(x) for x in xs), attr), space_of(*xs))
 
 
@@ -438,6 +446,11 @@ def call(primitive: Any, *xs: Any, attr: Any = None) -> Array:
 _serials = itertools.count(1)
 _new = object.__new__
 _LIBRARY: dict[str, bool] = {}
+
+
+def now() -> int:
+    """The serial that no value has: of two values, the one made before this moment has the smaller."""
+    return next(_serials)
 
 
 def eager(number: Any, origin: tuple, root: Any = None, serial: int = 0) -> Array:
@@ -515,6 +528,23 @@ def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> An
     return y
 
 
+@lru_cache(maxsize=1024)
+def _direct(primitive: Any, attr: Any) -> tuple[Callable, Callable]:
+    """A primitive as a function of numbers and as one of traced arrays."""
+
+    def number_of(*xs: Any) -> Any:
+        if primitive.sort in ("elementwise", "select"):
+            return primitive.value(*xs)
+        first = (False, False) if primitive.sort == "multilinear" else 0
+        return primitive.value(attr, first, *[np.asarray(x) for x in xs])
+
+    def rule(*xs: Any) -> Array:
+        return Array(primitive.make(tuple(lift(x) for x in xs), attr), space_of(*xs))
+
+    number_of.__name__ = primitive.name
+    return number_of, rule
+
+
 def read(tree: Any) -> Any:
     """The same arguments with variables read."""
     if isinstance(tree, Readable):
@@ -561,6 +591,6 @@ def _assigned(x: Any, key: Any, value: Any) -> Any:
 
 
 __all__ = [
-    "CONSTANT", "DATUM", "Array", "Argument", "Held", "Readable", "argument", "call", "eager", "leaf_name", "lift", "operate",
-    "perform", "read", "space_of", "unknown",
+    "CONSTANT", "DATUM", "Array", "Argument", "Held", "Readable", "argument", "call", "eager", "leaf_name", "lift", "now",
+    "operate", "perform", "read", "space_of", "unknown",
 ]  # fmt: skip

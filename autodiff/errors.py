@@ -6,6 +6,8 @@ import os
 import sys
 from types import FrameType
 
+import numpy as np
+
 _LIBRARY = os.path.dirname(os.path.abspath(__file__))
 
 
@@ -77,6 +79,16 @@ class TapeError(AutodiffError, RuntimeError, ValueError):
     """A tape was asked for something that its state does not allow."""
 
     code = "tape"
+
+
+class MatrixError(NumericsError, np.linalg.LinAlgError):
+    """A matrix that has no inverse, or no factor of the kind asked for."""
+
+    code = "matrix"
+
+
+class DegenerateWarning(RuntimeWarning):
+    """Equal eigenvalues or singular values: the derivatives of their vectors do not exist and are nan."""
 
 
 class CompileError(AutodiffError, NotImplementedError):

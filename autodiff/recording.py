@@ -1,6 +1,6 @@
 """Who is watching: the tapes and checks that are active in this thread, and the events that eager arrays tell them.
 
-An eager array holds only a serial number; whatever is recorded belongs to the watcher, so dropping the watcher frees it at once.
+An eager array holds only a serial number; whatever is recorded belongs to the watcher, so dropping the watcher frees it.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ class Active(threading.local):
             np.seterr(**dict.fromkeys(self.errstate, "ignore"))
         self.watchers = [*self.watchers, watcher]
 
-    def remove(self, watcher: Watcher) -> None:
-        """Stops watching; generators may end out of order, so it need not be the innermost."""
-        self.watchers = [w for w in self.watchers if w is not watcher]
-        if not self.watchers:
+    def remove(self, watcher: Watcher, home: dict[str, Any]) -> None:
+        """Stops watching in the thread whose `__dict__` of this is `home`; generators may end out of order, and anywhere."""
+        home["watchers"] = [w for w in home["watchers"] if w is not watcher]
+        if not home["watchers"] and home is self.__dict__:
             np.seterr(**self.errstate)
 
 
@@ -104,7 +104,7 @@ class Event:
 
     __slots__ = ("function", "rule", "args", "kwargs", "arrays", "outputs", "code", "at", "record")
 
-    def __init__(self, function: Callable, rule: Callable | None, args: Any, kwargs: dict, arrays: list, outputs: list,
+    def __init__(self, function: Any, rule: Callable | None, args: Any, kwargs: dict, arrays: list, outputs: list,
                  code: CodeType, at: int, record: Any = None):  # fmt: skip
         self.function, self.rule, self.args, self.kwargs = function, rule, args, kwargs
         self.arrays, self.outputs, self.code, self.at, self.record = arrays, outputs, code, at, record

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from ..array import unknown
 from ..errors import NoRuleError
 from ..graph import Node, constant, depends, walk
 from ..primitive import TABLE, is_zero, sum_to
@@ -16,13 +17,18 @@ from .forward import add, multiply, partials
 ZERO = constant(0.0)
 
 
-def reverse(outputs: Sequence[Node], seeds: Sequence[Node | None], sources: Iterable[Node]) -> list[Node | None]:
-    """Cotangents of `sources` for the cotangents `seeds` of `outputs`; None where no path leads from source to output."""
+def reverse(outputs: Sequence[Node], seeds: Sequence[Node | None], sources: Iterable[Node],
+            masked: bool = False) -> list[Node | None]:  # fmt: skip
+    """Cotangents of `sources` for the cotangents `seeds` of `outputs`; None where no path leads from source to output.
+
+    `masked` says that a seed may be exactly zero where a derivative is not finite, and that zero must win; by default it is so
+    if there is a selection in the program.
+    """
     sources = list(sources)
     live = depends(outputs, sources)
     order = [n for n in walk(outputs) if n.serial in live]
     # with a selection somewhere, a cotangent can be exactly zero in a branch whose derivative is not finite: zero must win
-    masked = any(n.op.sort == "select" for n in order)
+    masked = masked or any(n.op.sort == "select" for n in order)
     wanted = {s.serial for s in sources}
     cotangent: dict[int, Node] = {}
 
@@ -70,6 +76,17 @@ def _pull(node: Node, ct: Node, live: set[int], masked: bool) -> list[Node | Non
                 sum_to(pick((c, ZERO, ct)), b.shape) if wants[2] else None]  # fmt: skip
     if sort == "reduction":
         return [ct]
-    if sort == "opaque" and node.op.reverse is not None:
-        return list(node.op.reverse(node, ct))
+    if sort == "opaque":
+        return _transposed(node, ct, wants) if node.op.reverse is None else list(node.op.reverse(node, ct))
     raise NoRuleError(f"{node.op.name} has no reverse derivative")
+
+
+def _transposed(node: Node, ct: Node, wants: list[bool]) -> list[Node | None]:
+    """Forward mode is linear in the tangents, so its own cotangents are those of the node."""
+    pairs = zip(node.args, wants, strict=True)
+    tangents = [unknown("tangent", a.shape, a.dtype, a.lane) if want else None for a, want in pairs]
+    moved = node.op.forward(node, tangents)
+    if moved is None:
+        return [None] * len(wants)
+    found = iter(reverse([moved], [ct], [t for t in tangents if t is not None]))
+    return [next(found) if want else None for want in wants]

@@ -21,13 +21,15 @@ ROOT = Path(__file__).parents[2]
 FLOORS = {
     "autodiff": """
         __init__
-        checking
+        checking custom health
         tape functional function
-        compile
+        explain
+        record
+        compile pattern variable
         transforms program
         rules
         array
-        primitive interpret
+        primitive interpret straight
         graph
         types recording
         errors

@@ -1,0 +1,182 @@
+"""What a tape keeps of one operation, and how cotangents flow back over a list of them.
+
+A record refers to values by serial number and holds only those numbers that a pullback can need.  Its `step`, without any
+number, outlives it: that is what a missing gradient is explained from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from types import CodeType
+from typing import Any, Protocol
+
+import numpy as np
+
+from .array import Array, eager, lift, operate
+from .graph import substitute
+from .pattern import Pattern, pattern_of
+from .recording import ACTIVE, Event, Place, name_of_operation
+from .transforms import rebuild
+
+
+class Step:
+    """One edge of the history: the values `outs` came from the values `ins`, with derivatives where `connected`.
+
+    `kind` is "operation", "read" (of a variable), "written" (to a variable), "left" (the system, and came back), "paused" or
+    "closed" (while the tape did not record), "outside" (a gradient that was taken where this tape did not record).
+    """
+
+    __slots__ = ("kind", "function", "ins", "outs", "connected", "code", "at")
+
+    def __init__(self, kind: str, function: Any, ins: Sequence[int], outs: Sequence[int], connected: Sequence[bool],
+                 code: CodeType, at: int):  # fmt: skip
+        self.kind, self.function, self.ins, self.outs, self.connected = kind, function, ins, outs, connected
+        self.code, self.at = code, at
+
+    @property
+    def place(self) -> Place:
+        return Place(self.code, self.at)
+
+    @property
+    def name(self) -> str:
+        return name_of_operation(self.function)
+
+
+class Pullable(Protocol):
+    """What the way back needs of a record."""
+
+    step: Step
+    selects: bool
+
+    def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
+        """(index of an argument, its cotangent) for the cotangents of the results, None being zero."""
+
+
+def needs_tracing(x: Any) -> bool:
+    return type(x) is Array and x.number is None
+
+
+class Record:
+    """A pattern and the numbers for it."""
+
+    __slots__ = ("step", "pattern", "arguments", "results")
+
+    def __init__(self, function: Any, pattern: Pattern, numbers: Sequence[Any], serials: Sequence[int],
+                 outputs: Sequence[Array], code: CodeType, at: int):  # fmt: skip
+        self.step = Step("operation", function, serials, [y.serial for y in outputs], pattern.connected, code, at)
+        self.pattern = pattern
+        arguments, results = pattern.needed()
+        self.arguments: list[Any] = [None] * len(numbers)
+        for i in arguments:
+            x = numbers[i]
+            # an array of the user's may change before the way back
+            self.arguments[i] = x.copy() if serials[i] == 0 and type(x) is np.ndarray and x.flags.writeable else x
+        self.results: list[Any] = [None] * len(outputs)
+        for i in results:
+            self.results[i] = outputs[i].number
+
+    @property
+    def selects(self) -> bool:
+        return self.pattern.selects
+
+    def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
+        pullback = self.pattern.pullback(wants, tuple([c is not None for c in cotangents]), masked, batch)
+        numbers = [self.arguments[i] for i in pullback.arguments]
+        numbers += [self.results[i] for i in pullback.results]
+        seeds = [cotangents[i] for i in pullback.seeds]
+        if not any([type(c) is Array for c in seeds]):
+            return zip(pullback.to, pullback.pattern.run([*numbers, *seeds]), strict=True)
+        serials = [self.step.ins[i] for i in pullback.arguments] + [self.step.outs[i] for i in pullback.results]
+        given = [eager(x, (self.step.function, self.step.code, self.step.at), None, s) if s else x
+                 for x, s in zip(numbers, serials, strict=True)]  # fmt: skip
+        return zip(pullback.to, apply(pullback.pattern, [*given, *seeds], self.step), strict=True)
+
+
+def apply(pattern: Pattern, args: Sequence[Any], step: Step) -> list[Array]:
+    """A pattern on eager arrays, told to the watchers as one operation; on traced arrays, a graph."""
+    if any(needs_tracing(x) for x in args):
+        return trace(pattern, args)
+    arrays = [x for x in args if type(x) is Array]
+    numbers = [x.number if type(x) is Array else x for x in args]
+    outputs = [eager(y if isinstance(y, (np.ndarray, np.generic)) else np.asarray(y), (pattern.name, step.code, step.at))
+               for y in pattern.run(numbers)]  # fmt: skip
+    watchers = ACTIVE.watchers
+    if watchers:
+        serials = [x.serial if type(x) is Array else 0 for x in args]
+        event = Event(pattern.name, None, args, {}, arrays, outputs, step.code, step.at,
+                      lambda: Record(pattern.name, pattern, numbers, serials, outputs, step.code, step.at))  # fmt: skip
+        for watcher in watchers:
+            watcher.operation(event)
+    return outputs
+
+
+def trace(pattern: Pattern, args: Sequence[Any]) -> list[Array]:
+    """The results of a pattern as nodes over the arguments."""
+    nodes = {leaf: lift(x) for leaf, x in zip(pattern.leaves, args, strict=True)}
+    return [Array(n) for n in substitute(pattern.outputs, nodes, rebuild)]
+
+
+def record_of(event: Event) -> Any:
+    """What tapes keep of an event, made once for all of them."""
+    record = event.record
+    if record is None:
+        pattern, signature = pattern_of(event)
+        record = Record(event.function, pattern, signature.numbers, signature.serials, event.outputs, event.code, event.at)
+        event.record = record
+    elif callable(record):
+        record = event.record = record()
+    return record
+
+
+class Identity:
+    """A variable was read: cotangents go on as they are."""
+
+    __slots__ = ("step",)
+    selects = False
+
+    def __init__(self, step: Step):
+        self.step = step
+
+    def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
+        return ((0, cotangents[0]),)
+
+
+def add(a: Any, b: Any) -> Any:
+    """The sum of two cotangents."""
+    return operate(np.add, a, b) if type(a) is Array or type(b) is Array else a + b
+
+
+def backward(
+    records: Sequence[Pullable], seeds: Iterable[tuple[int, Any]], sources: set[int], batch: int = 0,
+    release: Callable[[], None] | None = None,
+) -> dict[int, Any]:  # fmt: skip
+    """The cotangents of `sources`, by serial, for the cotangents `seeds` of some values; a source without a path is missing.
+
+    `release` is called after each record, the last one first, so that a tape that is used once is freed on the way.
+    """
+    live = set(sources)
+    on_path = []
+    for record in records:
+        step = record.step
+        mask = tuple([s in live and c for s, c in zip(step.ins, step.connected, strict=True)])
+        on_path.append(mask if True in mask else None)
+        if True in mask:
+            live.update(step.outs)
+    masked = any(record.selects for record, wants in zip(records, on_path, strict=True) if wants)
+    cotangents: dict[int, Any] = {}
+    for serial, seed in seeds:
+        if serial in live:
+            cotangents[serial] = add(cotangents[serial], seed) if serial in cotangents else seed
+    for k in range(len(records) - 1, -1, -1):
+        wants, record = on_path[k], records[k]
+        if wants is not None:
+            step = record.step
+            given = [cotangents.get(s) if s in sources else cotangents.pop(s, None) for s in step.outs]
+            if any([c is not None for c in given]):
+                for i, c in record.pull(given, wants, masked, batch):
+                    serial = step.ins[i]
+                    cotangents[serial] = add(cotangents[serial], c) if serial in cotangents else c
+        del record
+        if release is not None:
+            release()
+    return {s: c for s, c in cotangents.items() if s in sources}

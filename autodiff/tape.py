@@ -1,0 +1,506 @@
+"""GradientTape: derivatives of what happens inside a `with`, in the manner of TensorFlow, over plain numpy functions."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+
+from .array import Array, Held, Readable, eager, lift, now
+from .errors import ArgumentError, DifferentiationError, NoRuleError, ShapeError, TapeError
+from .explain import Escape, History, Watch, reason, where_it_left
+from .graph import Node, constant, walk
+from .primitive import broadcast
+from .program import flatten
+from .record import Identity, Pullable, Step, backward, record_of
+from .recording import ACTIVE, Event, Place, user_frame, user_place
+from .transforms import reverse
+from .variable import Variable
+
+LOG = logging.getLogger("autodiff")
+SAMPLE = 20240229  # of the weights by which batch_jacobian finds coupled rows
+
+
+class UnconnectedWarning(UserWarning):
+    """The gradient with respect to something that is watched is None; the text says why."""
+
+
+class TapeWarning(UserWarning):
+    """Something was not recorded that looks as if it should be."""
+
+
+class GradientTape:
+    """Records the operations on watched arrays inside its `with`, and differentiates them afterwards.
+
+    Variables are watched when they are read (unless `watch_accessed_variables` is False), constants by `watch`.  A tape answers
+    one set of gradients and is freed on the way; a `persistent` one answers many and is freed by `del`.
+    """
+
+    def __init__(self, persistent: bool = False, watch_accessed_variables: bool = True):
+        self._persistent, self._automatic = bool(persistent), bool(watch_accessed_variables)
+        self._entered = self._active = self._closed = self._deaf = False
+        self._paused = 0
+        self._used: Place | None = None
+        self._lost: Event | None = None
+        self._slow = False
+        self._home: dict[str, Any] = {}
+        self._clear()
+
+    def _clear(self) -> None:
+        self._records: list[Pullable] = []
+        self._tracked: set[int] = set()
+        self._variables: dict[int, Variable] = {}
+        self._nodes: dict[int, Node] = {}
+        self._told: set[int] = set()
+        self._history = History(self._automatic)
+
+    # -- the context
+    def __enter__(self) -> GradientTape:
+        if self._active:
+            raise TapeError("Tape is still recording, this can happen if you try to re-enter an already-active tape.",
+                            fix="leave the `with` first, or make a second GradientTape", code="tape-active")  # fmt: skip
+        if self._used is not None and not self._persistent:  # a fresh tape, as in TensorFlow
+            self._used = None
+            self._clear()
+        self._entered = self._active = True
+        self._closed, self._lost = False, None
+        self._history.started(user_place())
+        ACTIVE.add(self)
+        self._home = ACTIVE.__dict__
+        return self
+
+    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
+        if not self._active:
+            return
+        self._active = False
+        ACTIVE.remove(self, self._home)
+        self._home = {}
+        self._history.ended(user_place())
+        if self._lost is not None and kind is None:
+            place = Place(self._lost.code, self._lost.at)
+            self._lost = None
+            warnings.warn(f"operations from {place} on were not recorded: a tape that is not persistent stops recording when "
+                          "its gradient is asked for; use GradientTape(persistent=True) or ask after the `with`",
+                          TapeWarning, stacklevel=2)  # fmt: skip
+
+    @contextmanager
+    def stop_recording(self) -> Iterator[None]:
+        """A context in which nothing is recorded.  Raises TapeError, a ValueError and RuntimeError, outside of the tape."""
+        if not self._active or self._closed:
+            raise TapeError("Tape is not recording." if self._entered else
+                            "Trying to stop recording a tape which is not recording.",
+                            fix="call stop_recording inside `with tape:`", code="tape-not-recording")  # fmt: skip
+        self._paused += 1
+        try:
+            yield
+        finally:
+            self._paused -= 1
+
+    def reset(self) -> None:
+        """Forgets all operations and all that is watched, and goes on recording."""
+        if not self._active:
+            raise TapeError("Tape is not recording.", why="reset is for a tape that is being recorded",
+                            fix="make a new GradientTape", code="tape-not-recording")  # fmt: skip
+        self._clear()
+        self._history.started(user_place())
+        self._history.reset = (now(), user_place())
+
+    # -- what is watched
+    def watch(self, tensor: Any) -> None:
+        """Watches an array, a variable, or tuples, lists and dicts of them, from now on.
+
+        Raises TapeError before the tape is entered, DifferentiationError for plain numbers, ArgumentError for integers.
+        """
+        for x in flatten(tensor)[0]:
+            if not isinstance(x, (Array, Variable)):
+                raise DifferentiationError(
+                    f"Passed in object {_short(x)} of type '{type(x).__name__}', not an Array or a Variable.",
+                    why="a plain number cannot be recognised when it is used", fix="wrap it: x = ad.constant(x)",
+                    code="watch-plain")  # fmt: skip
+            if not self._entered:
+                raise TapeError("watch before the tape was entered", why="a tape records only inside its `with`",
+                                fix="with GradientTape() as tape: tape.watch(x)", code="tape-not-entered")  # fmt: skip
+            if x.dtype.kind != "f":
+                raise ArgumentError(f"The dtype of the watched tensor must be floating (e.g. float64), got {x.dtype}",
+                                    why="an integer cannot move by a small amount",
+                                    fix="ad.constant(x, dtype=float)", code="watch-integer")  # fmt: skip
+            place = user_place()
+            if isinstance(x, Variable):
+                self._variables[x.serial] = x
+            elif x.number is None:
+                self._nodes[x.node.serial] = x.node
+                continue
+            self._tracked.add(x.serial)
+            self._history.watches.setdefault(x.serial, Watch(place, getattr(x, "used", None)))
+
+    def watched_variables(self) -> tuple[Variable, ...]:
+        """The variables that are watched, in the order in which they were made."""
+        return tuple(self._variables[s] for s in sorted(self._variables))
+
+    # -- what the tape is told (Watcher)
+    @property
+    def _recording(self) -> bool:
+        return not (self._paused or self._closed)
+
+    def operation(self, event: Event) -> None:
+        tracked = self._tracked
+        for a in event.arrays:
+            if a.serial in tracked:
+                break
+        else:
+            self._history.unwatched(event)
+            return
+        if self._paused or self._closed:
+            if self._closed and not self._deaf:
+                self._lost = self._lost or event
+            if not self._deaf:
+                self._history.cut("paused" if self._paused else "closed", event)
+            return
+        record = record_of(event)
+        for serial, connected in zip(record.step.ins, record.step.connected, strict=True):
+            if connected and serial in tracked:
+                self._records.append(record)
+                tracked.update(record.step.outs)
+                return
+        self._history.cut("operation", event)
+
+    def read(self, variable: Any, value: Any) -> None:
+        history = self._history
+        if variable.serial in history.writes:
+            history.rewritten(variable, value)
+        if self._closed or self._paused:
+            if variable.serial in self._tracked:
+                history.step("paused" if self._paused else "closed", "read", [variable.serial], [value.serial], value.origin)
+            return
+        if variable.serial not in self._variables:
+            if not (self._automatic and variable.trainable and value.dtype.kind == "f"):
+                history.unwatched_reads.setdefault(variable.serial, Place(*value.origin[1:3]))
+                return
+            self._variables[variable.serial] = variable
+            self._tracked.add(variable.serial)
+        _, code, at = value.origin[:3]
+        self._records.append(Identity(Step("read", "read", (variable.serial,), (value.serial,), (True,), code, at)))
+        self._tracked.add(value.serial)
+
+    def written(self, variable: Any, value: Any) -> None:
+        serial = getattr(value, "serial", 0)
+        if serial in self._tracked or serial in self._history.shadow:
+            self._history.writes[variable.serial] = (serial, user_place())
+        else:
+            self._history.writes.pop(variable.serial, None)
+
+    def left(self, array: Any, how: str, number: Any) -> None:
+        serial = getattr(array, "serial", 0)
+        if serial in self._tracked or serial in self._history.shadow:
+            self._history.escapes.append(Escape(serial, how, user_place(), number))
+
+    def entered(self, array: Any, given: Any) -> None:
+        self._history.returned(array, given)
+
+    # -- gradients
+    def gradient(self, target: Any, sources: Any, output_gradients: Any = None, unconnected_gradients: str = "none") -> Any:
+        """The gradient of the sum of all elements of `target`, nested as `sources`; None where no recorded path leads.
+
+        `output_gradients`, nested as `target`, weighs the elements (a scalar all of them, None is one).  With
+        `unconnected_gradients="zero"` zeros stand for None.  `explain` says why one is None.
+        """
+        self._begin(unconnected_gradients)
+        targets, _ = flatten(target)
+        if target is None or not targets and not isinstance(target, (tuple, list, dict)):
+            raise ArgumentError("Argument `target` should be a list or nested structure of Arrays or Variables to be "
+                                "differentiated, but received None.", fix="did you forget to return the loss?")  # fmt: skip
+        arrays = [self._as_target(x, i, len(targets)) for i, x in enumerate(targets)]
+        given, structure = flatten(sources)
+        for x in given:
+            self._check_source(x)
+        seeds = self._seeds(arrays, output_gradients)
+        found = self._pull(arrays, seeds, given, 0)
+        return structure.build([self._answer(y, x, target, unconnected_gradients) for y, x in zip(found, given, strict=True)])
+
+    def jacobian(self, target: Any, sources: Any, unconnected_gradients: str = "none", parallel_iterations: int | None = None,
+                 experimental_use_pfor: bool = True) -> Any:  # fmt: skip
+        """d target / d source with shape target.shape + source.shape, nested as `sources`; all rows in one batch.
+
+        `experimental_use_pfor=False` goes row by row, which needs a persistent tape and little memory.
+        """
+        if not experimental_use_pfor and not self._persistent:
+            raise TapeError("GradientTape must be created with persistent=True to compute the jacobian with "
+                            "experimental_use_pfor=False.", fix="GradientTape(persistent=True)", code="tape-used")  # fmt: skip
+        self._begin(unconnected_gradients)
+        y = self._as_target(target, 0, 1)
+        given, structure = flatten(sources)
+        for x in given:
+            self._check_source(x)
+        rows = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
+        if experimental_use_pfor and y.size:
+            found = self._pull([y], [rows], given, y.size)
+        else:
+            found = self._row_by_row(y, rows, given)
+        shaped = [None if c is None else np.reshape(c, y.shape + x.shape) for c, x in zip(found, given, strict=True)]
+        return structure.build([self._answer(c, x, target, unconnected_gradients, y.shape)
+                                for c, x in zip(shaped, given, strict=True)])  # fmt: skip
+
+    def _row_by_row(self, y: Array, rows: np.ndarray, given: list) -> list:
+        found = [self._pull([y], [row], given, 0) for row in rows]
+        return [None if not found or found[0][k] is None else np.stack([row[k] for row in found]) for k in range(len(given))]
+
+    def batch_jacobian(self, target: Any, source: Any, unconnected_gradients: str = "none",
+                       parallel_iterations: int | None = None, experimental_use_pfor: bool = True) -> Any:  # fmt: skip
+        """d target[b] / d source[b] for every row b, with shape (b, *target.shape[1:], *source.shape[1:]).
+
+        Row b of the target may depend on row b of the source only; raises DifferentiationError if it does not.
+        """
+        if not experimental_use_pfor and not self._persistent:
+            raise TapeError("GradientTape must be created with persistent=True to compute the batch_jacobian with "
+                            "experimental_use_pfor=False.", fix="GradientTape(persistent=True)", code="tape-used")  # fmt: skip
+        self._begin(unconnected_gradients)
+        y = self._as_target(target, 0, 1)
+        self._check_source(source)
+        if y.ndim < 2 or source.ndim < 2 or y.shape[0] != source.shape[0]:
+            raise ShapeError(f"Need first dimension of target shape ({y.shape}) and source shape ({source.shape}) to match.",
+                             why="batch_jacobian differentiates row by row, so both need two axes and equally many rows",
+                             fix="tape.jacobian(target, source)")  # fmt: skip
+        b, n = y.shape[0], int(np.prod(y.shape[1:]))
+        one = np.broadcast_to(np.eye(n, dtype=y.dtype).reshape(n, 1, *y.shape[1:]), (n, *y.shape))
+        # weighted by a number for each row, the answer must be weighted in the same way
+        weights = np.random.default_rng(SAMPLE).uniform(1.0, 2.0, b).astype(y.dtype)
+        seeds = np.concatenate([one, one * weights.reshape(1, b, *(1,) * (y.ndim - 1))])
+        (found,) = self._pull([y], [seeds], [source], 2 * n)
+        shape = y.shape + source.shape[1:]
+        if found is None:
+            return eager(np.zeros(shape, source.dtype), self._origin())
+        first, second = found[:n], found[n:]
+        self._check_rows(_number(first), _number(second), weights)
+        return np.reshape(np.moveaxis(first, 0, 1), shape)
+
+    def _check_rows(self, first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> None:
+        expected = first * weights.reshape(1, -1, *(1,) * (first.ndim - 2))
+        with np.errstate(all="ignore"):
+            off = np.abs(second - expected)
+            scale = np.max(np.abs(expected), initial=0.0, where=np.isfinite(expected))
+            wrong = np.isfinite(off) & (off > 1e3 * np.finfo(first.dtype).eps * (np.abs(expected) + scale))
+        if wrong.any():
+            row = int(np.argwhere(wrong)[0][1])
+            raise DifferentiationError(
+                "batch_jacobian of a target whose rows are coupled",
+                why=f"row {row} of the source moves other rows of the target, so there is no jacobian for each row",
+                fix="tape.jacobian(target, source)", code="coupled-rows")  # fmt: skip
+
+    def explain(self, target: Any, source: Any) -> str:
+        """Why the gradient of `target` with respect to `source` is None: cause, file:line and fix in a sentence."""
+        return reason(self._history, self._steps(), self._tracked, target, source, user_frame())
+
+    def memory(self) -> int:
+        """The bytes of the arrays that the tape holds."""
+        held: dict[int, int] = {}
+        for record in self._records:
+            for x in [*getattr(record, "arguments", ()), *getattr(record, "results", ())]:
+                if isinstance(x, np.ndarray):
+                    base = x if x.base is None else x.base
+                    held[id(base)] = getattr(base, "nbytes", x.nbytes)
+        return sum(held.values())
+
+    # -- how
+    def _steps(self) -> list[Step]:
+        return [*self._history.done, *[r.step for r in self._records]]
+
+    def _begin(self, unconnected: str) -> None:
+        if unconnected not in ("none", "zero"):
+            raise DifferentiationError(f"Unknown value for unconnected_gradients: {unconnected!r}",
+                                       fix='use "none" or "zero"', code="unconnected-value")  # fmt: skip
+        if not self._entered:
+            raise TapeError("the gradient of a tape that was never entered", why="nothing has been recorded",
+                            fix="with GradientTape() as tape: ...", code="tape-not-entered")  # fmt: skip
+        if self._used is not None and not self._persistent:
+            raise TapeError("A non-persistent GradientTape can only be used to compute one set of gradients (or jacobians)",
+                            why=f"the first call was at {self._used}, and the tape was freed by it",
+                            fix="use GradientTape(persistent=True), or ask for all sources in one call",
+                            code="tape-used")  # fmt: skip
+        if self._persistent:
+            if self._active and not self._paused and not self._slow:
+                self._slow = True
+                LOG.warning("gradient of a persistent tape inside its own context at %s: it is recorded too, needed for "
+                            "higher derivatives only, and costs memory", user_place())  # fmt: skip
+
+    def _end(self) -> None:
+        """After the one use of a tape that is not persistent."""
+        if not self._persistent:
+            self._used = user_place()
+            if self._active:
+                self._closed = True
+                self._history.closed = (now(), self._used)
+
+    def _as_target(self, x: Any, index: int, count: int) -> Array:
+        which = f"target {index}" if count > 1 else "target"
+        if isinstance(x, Variable):
+            if self._active:
+                return x.read()
+            value = x.read_unwatched()
+            self.read(x, value)
+            return value
+        if isinstance(x, Array):
+            return x
+        raise ArgumentError(f"{which} is a {_kind(x)}, not an Array or a Variable",
+                            why=where_it_left(self._history, x),
+                            fix="keep the loss an array; take .numpy() or float() of it only after the gradient",
+                            code="target-plain")  # fmt: skip
+
+    def _check_source(self, x: Any) -> None:
+        if not isinstance(x, (Array, Variable)):
+            raise ArgumentError(f"a source is a {_kind(x)}, not an Array or a Variable",
+                                why=where_it_left(self._history, x),
+                                fix="wrap it before it is used: x = ad.constant(x); tape.watch(x)",
+                                code="source-plain")  # fmt: skip
+
+    def _seeds(self, targets: Sequence[Array], output_gradients: Any) -> list[Any]:
+        if output_gradients is None:
+            return [None] * len(targets)
+        if not isinstance(output_gradients, (tuple, list, dict)) or _is_numbers(output_gradients) and len(targets) == 1:
+            given: list[Any] = [output_gradients]
+        else:
+            given = _leaves(output_gradients)
+        if len(given) != len(targets):
+            raise ArgumentError(f"output_gradients has {len(given)} entries, but target has {len(targets)}",
+                                fix="give one for each target; None stands for ones", code="output-gradients")  # fmt: skip
+        seeds = []
+        for i, (g, y) in enumerate(zip(given, targets, strict=True)):
+            if isinstance(g, Readable):
+                g = g.read()
+            if g is not None:
+                g = g if isinstance(g, Array) else np.asarray(g)
+                if g.shape not in ((), y.shape):
+                    raise ShapeError(f"output_gradients[{i}] has shape {g.shape}, but target {i} has shape {y.shape}",
+                                     why="the cotangent of an array has the shape of the array",
+                                     fix=f"pass an array of shape {y.shape}, a scalar, or None")  # fmt: skip
+                g = _cotangent(g, y)
+            seeds.append(g)
+        return seeds
+
+    def _pull(self, targets: Sequence[Array], seeds: Sequence[Any], sources: Sequence[Any], batch: int) -> list[Any]:
+        """The cotangents of the sources, None without a path, by the operations recorded; frees a tape for one use."""
+        others = any(w is not self or (self._persistent and self._recording) for w in ACTIVE.watchers)
+        wanted = {x.serial for x in sources if isinstance(x, Variable) or x.number is not None}
+        pairs: list[tuple[int, Any]] = []
+        traced: list[tuple[Array, Any]] = []
+        for y, seed in zip(targets, seeds, strict=True):
+            if y.dtype.kind != "f":
+                continue
+            if y.number is None:
+                traced.append((y, seed))
+                continue
+            if seed is None:
+                seed = np.ones(y.shape, y.dtype)
+            if others and not isinstance(seed, Array):
+                seed = eager(seed, self._origin())
+            pairs.append((y.serial, seed))
+        found: dict[Any, Any] = {}
+        if traced:
+            if batch:
+                raise NoRuleError("the jacobian of a tape inside a transform", fix="use ad.jacobian, or tape.gradient")
+            entering, found = self._reverse_graph(traced, sources)
+            pairs += entering
+        if not self._persistent:
+            self._end()
+        self._deaf = not self._persistent
+        try:
+            pulled = backward(self._records, pairs, wanted, batch, None if self._persistent else self._release)
+        finally:
+            self._deaf = False
+            if not self._persistent:
+                while self._records:
+                    self._release()
+        answers = []
+        for x in sources:
+            if isinstance(x, Variable) or x.number is not None:
+                c = pulled.get(x.serial)
+                if c is not None and not isinstance(c, Array):
+                    c = eager(c if isinstance(c, (np.ndarray, np.generic)) else np.asarray(c), self._origin())
+                answers.append(c)
+            else:
+                answers.append(found.get(x.node.serial))
+        return answers
+
+    def _release(self) -> None:
+        self._history.done.append(self._records.pop().step)
+
+    def _reverse_graph(self, traced: Sequence[tuple[Array, Any]], sources: Sequence[Any]) -> tuple[list, dict]:
+        """Inside a transform the graph itself is the record: cotangents of the eager leaves, and of the traced sources."""
+        ys = [y.node for y, _ in traced]
+        nodes = walk(ys)
+        leaves = [n for n in nodes if isinstance(n.attr, Held) and n.attr.serial in self._tracked]
+        watched = {s for s in self._nodes}
+        known = {n.serial for n in nodes if n.serial in watched}
+        for n in nodes:
+            if any(a.serial in known for a in n.args):
+                known.add(n.serial)
+        wanted = [x.node for x in sources if isinstance(x, Array) and x.number is None and x.node.serial in known | watched]
+        seeds = [constant(1.0) if s is None else lift(s) for _, s in traced]
+        pulled = reverse(ys, seeds, [*leaves, *wanted])
+        arrays = [None if c is None else _filled(c, n) for c, n in zip(pulled, [*leaves, *wanted], strict=True)]
+        entering = [(n.attr.serial, c) for n, c in zip(leaves, arrays, strict=False) if c is not None]
+        return entering, {n.serial: c for n, c in zip(wanted, arrays[len(leaves) :], strict=True) if c is not None}
+
+    def _origin(self) -> tuple[Any, Any, int]:
+        frame = user_frame(2)
+        return "gradient", frame.f_code, frame.f_lasti
+
+    def _answer(self, found: Any, source: Any, target: Any, unconnected: str, lead: tuple[int, ...] = ()) -> Any:
+        if found is not None:
+            return found
+        if unconnected == "zero":
+            return eager(np.zeros(lead + source.shape, source.dtype), self._origin())
+        serial = source.serial if isinstance(source, Variable) or source.number is not None else source.node.serial
+        if serial in self._tracked and serial not in self._told:
+            self._told.add(serial)
+            frame = user_frame()
+            why = reason(self._history, self._steps(), self._tracked, target, source, frame)
+            warnings.warn_explicit(f"a gradient is None: {why}", UnconnectedWarning, frame.f_code.co_filename, frame.f_lineno,
+                                   frame.f_globals.get("__name__"), frame.f_globals.setdefault("__warningregistry__", {}))
+        return None
+
+
+def _stack(xs: Any) -> Any:
+    return np.stack(xs)
+
+
+def _number(x: Any) -> np.ndarray:
+    return np.asarray(x.number if isinstance(x, Array) else x)
+
+
+def _filled(c: Node, leaf: Node) -> Array:
+    return Array(broadcast(c, leaf.shape))
+
+
+def _cotangent(g: Any, y: Array) -> Any:
+    """A cotangent with the shape and dtype of the target."""
+    if isinstance(g, Array):
+        g = g if g.shape == y.shape else np.broadcast_to(g, y.shape)
+        return g if g.dtype == y.dtype else g.astype(y.dtype)
+    return np.broadcast_to(g, y.shape).astype(y.dtype)
+
+
+def _is_numbers(tree: Any) -> bool:
+    """Whether a nested list is a way to write an array."""
+    leaves = _leaves(tree)
+    return isinstance(tree, (tuple, list)) and bool(leaves) and all(isinstance(x, (int, float, np.generic)) for x in leaves)
+
+
+def _leaves(tree: Any) -> list[Any]:
+    """All entries, None among them."""
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [y for x in tree for y in _leaves(x)] if isinstance(tree, (tuple, list)) else [tree]
+
+
+def _kind(x: Any) -> str:
+    name = type(x).__name__
+    return f"numpy.{name}" if isinstance(x, (np.ndarray, np.generic)) else name
+
+
+def _short(x: Any) -> str:
+    text = repr(x)
+    return text if len(text) <= 60 else text[:57] + "..."

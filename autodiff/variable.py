@@ -1,0 +1,210 @@
+"""Values of the user's: variables, which can be assigned and are watched when they are read, and constants."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .array import Array, Readable, eager
+from .errors import ArgumentError, ShapeError
+from .recording import ACTIVE, Place, user_frame
+
+
+class Identity:
+    """Who a variable is: what is left to say about it where only a result of it is at hand."""
+
+    __slots__ = ("serial", "name", "trainable", "place")
+
+    def __init__(self, serial: int, name: str, trainable: bool, place: Place):
+        self.serial, self.name, self.trainable, self.place = serial, name, trainable, place
+
+
+def _origin(what: Any) -> tuple[Any, Any, int]:
+    frame = user_frame(2)
+    return what, frame.f_code, frame.f_lasti
+
+
+def as_number(value: Any, dtype: Any, what: str) -> np.ndarray:
+    """A copy of the numbers of `value`; raises ArgumentError if they are not real numbers."""
+    try:
+        number = np.array(value, dtype=dtype)
+    except ValueError as error:
+        raise ArgumentError(f"{what} cannot be made of this {type(value).__name__}: {error}",
+                            fix="pass numbers in equal rows; join arrays with np.stack([...])") from None  # fmt: skip
+    if number.dtype.kind not in "fiub":
+        raise ArgumentError(f"{what} of dtype {number.dtype}", why="only real numbers have derivatives here")
+    return number
+
+
+def constant(value: Any, dtype: Any = None, name: str | None = None) -> Array:
+    """An array that carries its numbers, a copy of `value`; a tape sees it only after `tape.watch`.
+
+    Raises ArgumentError, a TypeError, for anything but real numbers.
+    """
+    if isinstance(value, Readable):
+        value = value.read()
+    given = value.numpy() if isinstance(value, Array) else value
+    array = eager(as_number(given, dtype, "a constant"), (*_origin("constant"), name))
+    for watcher in ACTIVE.watchers:
+        watcher.entered(array, given)
+    return array
+
+
+class Variable(Readable):
+    """A value that can be exchanged: `assign`, `assign_add`, `assign_sub`.
+
+    A tape watches a trainable variable when it is read.  Every use reads the value of that moment: to assign afterwards does
+    not change what was computed.
+    """
+
+    __array_priority__ = 1001.0
+    __hash__ = object.__hash__
+
+    def __init__(self, value: Any, name: str | None = None, trainable: bool = True, dtype: Any = None):
+        if isinstance(value, Readable):
+            value = value.read()
+        if isinstance(value, Array) and value.number is not None:
+            value = value.number
+        number = as_number(value, dtype, "a variable")
+        number.flags.writeable = False
+        what, code, at = _origin("variable")
+        array = eager(number, (what, code, at))
+        self._number = number
+        self.identity = Identity(array.serial, name or "Variable", bool(trainable), Place(code, at))
+
+    # -- what it is
+    @property
+    def name(self) -> str:
+        return self.identity.name
+
+    @property
+    def trainable(self) -> bool:
+        return self.identity.trainable
+
+    @property
+    def serial(self) -> int:
+        return self.identity.serial
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self._number.shape
+
+    @property
+    def dtype(self) -> np.dtype:
+        return self._number.dtype
+
+    @property
+    def ndim(self) -> int:
+        return self._number.ndim
+
+    @property
+    def size(self) -> int:
+        return self._number.size
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._number, separator=", ", prefix="Variable(")
+        return f"Variable({text}, name={self.name!r}, dtype={self.dtype.name})"
+
+    # -- reading
+    def read(self) -> Array:
+        """Its present value, an array; a tape that watches the variable sees this."""
+        value = eager(self._number, _origin("read"), self.identity)
+        for watcher in ACTIVE.watchers:
+            watcher.read(self, value)
+        return value
+
+    def numpy(self) -> np.ndarray:
+        """Its numbers, as a plain ndarray."""
+        return self.read().numpy()
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return self.read().__array__(dtype, copy)
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        values = [x.read() if isinstance(x, Variable) else x for x in inputs]
+        return next(v for v in values if isinstance(v, Array)).__array_ufunc__(ufunc, method, *values, **kwargs)
+
+    def __array_function__(self, function: Any, types: Any, args: tuple, kwargs: dict) -> Any:
+        return self.read_unwatched().__array_function__(function, types, args, kwargs)
+
+    def read_unwatched(self) -> Array:
+        """Its present value, which no tape sees."""
+        return eager(self._number, _origin("read"), self.identity)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):
+            raise AttributeError(f"a Variable has no attribute {name!r}")
+        return getattr(self.read(), name)
+
+    def __len__(self) -> int:
+        return len(self._number)
+
+    def __iter__(self):
+        return iter(self.read())
+
+    def __bool__(self) -> bool:
+        return bool(self._number)
+
+    def __pos__(self) -> Array:
+        return self.read()
+
+    # -- writing
+    def assign(self, value: Any) -> Variable:
+        """Exchanges the value; the shape stays.  Raises ShapeError."""
+        self._write(value, "assign", lambda new: new)
+        return self
+
+    def assign_add(self, value: Any) -> Variable:
+        """Adds to the value."""
+        self._write(value, "assign_add", lambda new: self._number + new)
+        return self
+
+    def assign_sub(self, value: Any) -> Variable:
+        """Subtracts from the value."""
+        self._write(value, "assign_sub", lambda new: self._number - new)
+        return self
+
+    def _write(self, value: Any, how: str, update: Any) -> None:
+        if isinstance(value, Readable):
+            value = value.read()
+        given = value
+        if isinstance(value, Array):
+            if value.number is None:
+                value = value._leave(how)  # a traced value raises, and says why
+            else:
+                value = value.number
+        new = as_number(value, None, f"the new value of {self.name!r}")
+        if new.shape != self.shape and not (how != "assign" and np.broadcast_shapes(new.shape, self.shape) == self.shape):
+            raise ShapeError(f"cannot {how} a value of shape {new.shape} to the variable {self.name!r} of shape {self.shape}",
+                             why="a variable keeps its shape", fix="make a new Variable for a new shape")  # fmt: skip
+        if new.dtype.kind == "f" and self.dtype.kind != "f":
+            raise ArgumentError(f"cannot {how} {new.dtype} numbers to the variable {self.name!r}, which holds {self.dtype}",
+                                fix=f"Variable(..., dtype=float), or {how} integers")  # fmt: skip
+        number = np.array(update(new), dtype=self.dtype)
+        number.flags.writeable = False
+        self._number = number
+        for watcher in ACTIVE.watchers:
+            watcher.written(self, given)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise ArgumentError(f"elements of the variable {self.name!r} cannot be assigned",
+                            fix="x = v.numpy(); x[i] = value; v.assign(x)")  # fmt: skip
+
+
+def _reading(name: str) -> Any:
+    """The operator of arrays, for variables: both sides are read."""
+    of_array = getattr(Array, name)
+
+    def operate(self: Variable, *others: Any) -> Any:
+        return of_array(self.read(), *others)
+
+    operate.__name__ = name
+    return operate
+
+
+for _name in (
+    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul neg abs "
+    "lt le gt ge eq ne and rand or ror invert getitem float int index"
+).split():
+    setattr(Variable, f"__{_name}__", _reading(f"__{_name}__"))
