@@ -170,17 +170,19 @@ class Opaque(Primitive):
 
     `value(attr, batch, *numbers)` is its meaning with `batch` leading axes that it must leave alone; `forward(node, tangents)`
     and `reverse(node, ct)` answer nodes, None for zero; `batch(n, attr, *args)` is the node for arguments with a leading axis.
-    `picks` says that the tangent is linear in the tangents with factors that are constant near the point (sort, max): then the
-    same rule serves every Taylor coefficient.
+    Without `reverse` the cotangents are those of the transposed `forward`.  `picks` says that the tangent is linear in the
+    tangents with factors that are constant near the point (sort, max): then the same rule serves every Taylor coefficient;
+    `taylor(node, k, coefficient)` is a recurrence of its own.
     """
 
     sort = "opaque"
 
-    def __init__(self, name: str, value: Callable, shape: Callable, forward: Callable | None, reverse: Callable | None, *,
-                 picks: bool = False, dtype: np.dtype | None = None, batch: Callable | None = None):  # fmt: skip
+    def __init__(self, name: str, value: Callable, shape: Callable, forward: Callable, reverse: Callable | None, *,
+                 picks: bool = False, dtype: np.dtype | None = None, batch: Callable | None = None,
+                 taylor: Callable | None = None):  # fmt: skip
         super().__init__(name)
         self.value, self.shape, self.forward, self.reverse = value, shape, forward, reverse
-        self.picks, self.dtype, self.batch = picks, dtype, batch
+        self.picks, self.dtype, self.batch, self.taylor = picks, dtype, batch, taylor
 
     def make(self, args: tuple[Node, ...], attr: Any = None) -> Node:
         lane = max((a.lane for a in args), default=SHARED)
@@ -235,6 +237,11 @@ def broadcast(x: Node, shape: Shape) -> Node:
 
 def _is_fill(node: Node) -> bool:
     return node.op is BROADCAST and node.args[0].shape == ()
+
+
+# x itself, as a node that a transform may treat as it likes: one for each attribute
+SAME = Linear("same", lambda attr, batch, x: x, lambda attr, x: x.shape, lambda ct, i, node: ct,
+              batch=lambda n, attr, x: SAME.make((x,), attr))  # fmt: skip
 
 
 def is_zero(node: Node) -> bool:

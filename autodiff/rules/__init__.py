@@ -1,7 +1,8 @@
 """One line a primitive.  Importing this package fills the table."""
 
-from . import arithmetic, assembly, contraction, elementwise, layout, order, reduction, scan, special, statistics
+from . import arithmetic, assembly, contraction, elementwise, layout, linalg, order, reduction, scan, special, statistics
 
 __all__ = [
-    "arithmetic", "assembly", "contraction", "elementwise", "layout", "order", "reduction", "scan", "special", "statistics",
+    "arithmetic", "assembly", "contraction", "elementwise", "layout", "linalg", "order", "reduction", "scan", "special",
+    "statistics",
 ]  # fmt: skip

@@ -167,7 +167,7 @@ elementwise("fmod", np.fmod, "math.fmod({0}, {1})", lambda y, a, b: (1.0, -np.tr
 elementwise("copysign", np.copysign, "math.copysign({0}, {1})", lambda y, a, b: (np.sign(a) * np.sign(y), 0.0),
             avoid=(0.0,))  # fmt: skip
 
-# ---- steps: zero to the transforms, no derivative to the tape; heaviside moves with its second argument -----------------------------------------------------------------------
+# ---- steps: no derivative, which is zero to the transforms and None to the tape ----------------------------------------
 elementwise("floor", np.floor, "np.floor({0})", None, avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
 elementwise("ceil", np.ceil, "np.ceil({0})", None, avoid=(-2.0, -1.0, 0.0, 1.0, 2.0))
 elementwise("rint", np.rint, "np.rint({0})", None, avoid=(-1.5, -0.5, 0.5, 1.5))

@@ -18,11 +18,11 @@ from .layout import normal_axes, plain
 INTEGER = np.dtype(np.int64)
 
 
-def _no_tangent(node: Node, tangents: list[Node | None]) -> None:
+def no_tangent(node: Node, tangents: list[Node | None]) -> None:
     return None
 
 
-def _no_cotangents(node: Node, ct: Node) -> list[None]:
+def no_cotangents(node: Node, ct: Node) -> list[None]:
     return [None] * len(node.args)
 
 
@@ -31,7 +31,7 @@ def _position(name: str, function) -> Opaque:
     primitive = Opaque(
         name, lambda axis, batch, x: function(x, axis + batch),
         lambda axis, x: x.shape if function is _stable else x.shape[:axis] + x.shape[axis + 1 :],
-        _no_tangent, _no_cotangents, picks=True, dtype=INTEGER, batch=lambda n, axis, x: primitive.make((x,), axis + 1),
+        no_tangent, no_cotangents, picks=True, dtype=INTEGER, batch=lambda n, axis, x: primitive.make((x,), axis + 1),
     )  # fmt: skip
     return primitive
 

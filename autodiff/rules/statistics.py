@@ -11,6 +11,7 @@ from ..array import Array, lift
 from ..errors import NoRuleError
 from ..primitive import implements
 from .layout import normal_axes, plain
+from .linalg import singular_norm
 
 
 def kept(y: Array, shape: tuple[int, ...], axes: tuple[int, ...]) -> Array:
@@ -116,5 +117,7 @@ def _norm(x: Array, ord: Any, axes: tuple[int, ...]) -> Array:
         first, second = (rows, columns) if abs(ord) == 1 else (columns, rows)
         sums = np.sum(np.abs(x), axis=first)
         return (np.max if ord > 0 else np.min)(sums, axis=second - (second > first))
+    if len(axes) == 2 and ord in (2, -2, "nuc"):
+        return singular_norm(x, ord, axes)
     raise NoRuleError(f"np.linalg.norm with ord={ord!r} over {len(axes)} axes has no derivative rule here",
-                      fix="use ord=None, 'fro', 1, inf, or a number for vectors")  # fmt: skip
+                      fix="use ord=None, 'fro', 'nuc', 1, 2, inf, or a number for vectors")  # fmt: skip

@@ -42,6 +42,12 @@ class Forward:
         self.known: dict[int, Node | None] = {}
         self._held: list[Node] = []  # keeps nodes alive while their serials are keys
 
+    def hold(self, node: Node) -> Node:
+        """The node, which does not move in this direction from now on."""
+        self.known[node.serial] = None
+        self._held.append(node)
+        return node
+
     def of(self, node: Node) -> Node | None:
         known = self.known
         if node.serial not in known:
@@ -76,7 +82,7 @@ class Forward:
         if sort == "select":
             (c, a, b), (_, ta, tb) = node.args, tangents
             return node.op.make((c, filled(ta, a), filled(tb, b)))
-        if sort == "opaque" and node.op.forward is not None:
+        if sort == "opaque":
             return node.op.forward(node, tangents)
         raise NoRuleError(f"{node.op.name} has no forward derivative")
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ..array import lift
 from ..errors import NoRuleError
 from ..graph import Node, constant, walk
-from ..primitive import TABLE, is_zero
+from ..primitive import SAME, TABLE, is_zero
 from .forward import Forward, add, filled, multiply, partials
 
 
@@ -25,6 +25,8 @@ class Taylor:
         self.known: dict[tuple[int, int], Node | None] = {}
         self._partials: dict[int, list[Node | None]] = {}
         self._moves: dict[int, bool] = {}
+        self._velocities: dict[int, Node | None] = {}  # of opaque nodes, their motion in terms of that of their arguments
+        self._of_velocity: dict[int, Node] = {}
         self._held: list[Node] = []
 
     def moves(self, node: Node) -> bool:
@@ -54,7 +56,12 @@ class Taylor:
         if node.serial in self.series:
             cs = self.series[node.serial]
             return cs[k - 1] if k <= len(cs) else None
+        if node.serial in self._of_velocity:
+            a = self.coefficient(self._of_velocity[node.serial], k + 1)
+            return None if a is None else multiply(constant(k + 1.0), a)
         sort = node.op.sort
+        if sort == "opaque" and not node.op.picks:
+            return self._opaque(node, k)
         if sort == "elementwise":
             if node.serial not in self._partials:
                 self._partials[node.serial] = partials(node)
@@ -83,9 +90,28 @@ class Taylor:
         if sort == "select":
             c, a, b = node.args
             return node.op.make((c, filled(parts[1], a), filled(parts[2], b)))
-        if sort == "opaque" and node.op.picks:
+        if sort == "opaque":
             return node.op.forward(node, parts)
         raise NoRuleError(f"{node.op.name} has no Taylor rule", fix="nest ad.jvp instead")
+
+    def _opaque(self, node: Node, k: int) -> Node | None:
+        """From y' = F(y, a; a'), linear in a', follows y_k = F_{k-1} / k, where a' has the coefficients (j + 1) a_{j+1}."""
+        if node.op.taylor is not None:
+            return node.op.taylor(node, k, self.coefficient)
+        if node.serial not in self._velocities:
+            velocities = []
+            for a in node.args:
+                if not self.moves(a):
+                    velocities.append(None)
+                    continue
+                v = SAME.make((filled(self.coefficient(a, 1), a),), a.serial)
+                self._of_velocity[v.serial], self._moves[v.serial] = a, True
+                velocities.append(v)
+            self._velocities[node.serial] = node.op.forward(node, velocities)
+            self._held += [v for v in velocities if v is not None]
+        moved = self._velocities[node.serial]
+        y = None if moved is None else self.coefficient(moved, k - 1)
+        return None if y is None else multiply(constant(1.0 / k), y)
 
 
 def taylor(outputs: Iterable[Node], series: Mapping[Node, Sequence[Node | None]], order: int) -> list[list[Node | None]]:
@@ -156,6 +182,8 @@ class Collapsed:
                     twice = self.collect(node.op.make((da, db), node.attr))
                     total = add(total, multiply(constant(2.0), multiply(c, twice)))
             return total
+        if sort == "opaque" and not node.op.picks:
+            return self._opaque(node, parts)
         if all(p is None for p in parts):
             return None
         if sort in ("linear", "reduction"):
@@ -163,9 +191,22 @@ class Collapsed:
         if sort == "select":
             c, a, b = node.args
             return TABLE[node.op.name].make((c, filled(parts[1], a), filled(parts[2], b)))
-        if sort == "opaque" and node.op.picks:
+        if sort == "opaque":
             return node.op.forward(node, parts)
         raise NoRuleError(f"{node.op.name} has no collapsed rule", fix="sum the derivatives one by one instead")
+
+    def _opaque(self, node: Node, parts: list[Node | None]) -> Node | None:
+        """With D y = F(y, a; D a): L y = F(y, a; L a) + sum_i a_i (D_i F)(y, a; D_i a), the last argument held still."""
+        total = None if all(p is None for p in parts) else node.op.forward(node, parts)
+        for d, c in self.second:
+            moving = [d.of(a) for a in node.args]
+            held = [None if t is None else d.hold(SAME.make((t,), a.serial)) for t, a in zip(moving, node.args, strict=True)]
+            if any(t is not None for t in held):
+                slope = node.op.forward(node, held)
+                bent = None if slope is None else d.of(slope)
+                if bent is not None:
+                    total = add(total, multiply(c, self.collect(bent)))
+        return total
 
 
 def Laplacian(directions: Sequence[Forward], collect: Callable[[Node], Node] = lambda term: term) -> Collapsed:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from autodiff.array import Array, lift
+from autodiff.array import Array, call, lift
 from autodiff.primitive import TABLE, Elementwise
 from autodiff.rules.layout import Indices
 from autodiff.transforms import Batch
@@ -38,9 +38,14 @@ class Example:
     def op(self):
         return TABLE[self.name]
 
+    def make(self, nodes: tuple) -> Any:
+        """The node of the primitive, or of a function that is hardly more than it."""
+        made = WITHIN.get(self.name)
+        return self.op.make(nodes, self.attr) if made is None else lift(made(*map(Array, nodes)))
+
     def function(self, *xs):
         """The primitive as a numpy function: numbers in, numbers out; Arrays in, Array out."""
-        y = Array(self.op.make(tuple(lift(x) for x in xs), self.attr))
+        y = Array(self.make(tuple(lift(x) for x in xs)))
         return y if any(isinstance(x, Array) for x in xs) else y.numpy()
 
     @property
@@ -114,7 +119,45 @@ EXAMPLES: dict[str, list[tuple[Any, tuple[np.ndarray, ...]]]] = {
     "put": [((0, 4), (np.array([2, 0, 2]), normal(3))), ((1, 3), (np.array([[1, 1], [0, 2]]), normal(2, 2)))],
     "max": [((0,), (normal(4),)), ((0, 1), (normal(2, 3),)), ((1,), (np.array([[1.0, 3.0, 3.0]]),))],
     "min": [((0,), (normal(4),)), ((1,), (normal(2, 3),))],
+    "same": [(7, (normal(2, 3),))],
+    "solve": [(None, (normal(3, 3), normal(3, 2))), (None, (normal(2, 2, 2), normal(2, 2, 1)))],
+    "inv": [(None, (normal(3, 3),)), (None, (normal(2, 2, 2),))],
+    "pinv": [(None, (normal(3, 2),)), (None, (normal(2, 3),)), (None, (normal(2, 2, 3),))],
+    "cofactors": [(None, (normal(3, 3),)), (None, (normal(2, 2, 2),)), (None, (normal(3, 3), normal(3, 3) - 0.3)),
+                  (None, (normal(4, 4), normal(4, 4) - 0.3, normal(4, 4) + 0.2))],
+    "det": [(None, (normal(3, 3),)), (None, (normal(2, 4, 4),)), (None, (np.outer([1.0, 2.0, 3.0], [1.0, -1.0, 2.0]),))],
+    "slogdet": [(None, (normal(3, 3),)), (None, (normal(2, 2, 2),))],
+    "gaps": [("values", (normal(3),)), ("values", (normal(2, 3),))],
+} | {name: [(None, (normal(2, 3),)), (None, (normal(2, 2, 3),))] for name in
+     ("cholesky", "eigh", "eigenvalues", "eigenvectors", "svd", "svd_s", "svd_u", "svd_v")} | {
+    name: [(None, (normal(3, 2),)), (None, (normal(2, 3, 3),))] for name in ("qr", "qr_q", "qr_r")
 }  # fmt: skip
+
+
+def gram(x):
+    """A matrix as those that the primitive is for: symmetric and positive definite."""
+    return x @ np.swapaxes(x, -1, -2)
+
+
+def thin(x):
+    return np.linalg.svd(x, full_matrices=False)
+
+
+# primitives that only mean something together: a factorisation, and what is picked from it
+WITHIN = {
+    "cholesky": lambda x: np.linalg.cholesky(gram(x)),
+    "eigh": lambda x: np.concatenate([v if v.ndim == x.ndim else v[..., None, :] for v in np.linalg.eigh(gram(x))], -2),
+    "eigenvalues": lambda x: np.linalg.eigvalsh(gram(x)),
+    "eigenvectors": lambda x: np.linalg.eigh(gram(x)).eigenvectors,
+    "gaps": lambda w: 1.0 / call(TABLE["gaps"], w, attr="values"),  # infinite on the diagonal
+    "svd": lambda x: thin(x).U @ (thin(x).S[..., None] ** 2 * thin(x).Vh),
+    "svd_s": lambda x: np.linalg.svdvals(x),
+    "svd_u": lambda x: thin(x).U,
+    "svd_v": lambda x: thin(x).Vh,
+    "qr": lambda x: np.linalg.qr(x).Q @ np.linalg.qr(x).R ** 2,
+    "qr_q": lambda x: np.linalg.qr(x).Q,
+    "qr_r": lambda x: np.linalg.qr(x).R,
+}
 LANES_ONLY = {"sum_points"}  # has a test of its own below
 
 CASES = elementwise_examples() + [Example(name, attr, args) for name, several in EXAMPLES.items() for attr, args in several]
@@ -225,7 +268,7 @@ def test_the_interpreter_loops_over_points(case):
                   for a, lane in zip(case.args, lanes, strict=True)]  # fmt: skip
         leaves = [ad.symbol((i, case.name), a.shape, a.dtype, ad.POINT if lane else ad.SHARED)
                   for i, (a, lane) in enumerate(zip(case.args, lanes, strict=True))]  # fmt: skip
-        y = case.op.make(tuple(leaves), case.attr)
+        y = case.make(tuple(leaves))
         (values,) = ad.evaluate([y], dict(zip(leaves, clouds, strict=True)), points=POINTS)
         assert values.shape == (POINTS, *y.shape) and values.dtype == y.dtype
         for p in range(POINTS):
@@ -241,7 +284,7 @@ def test_a_batch_is_a_loop(case):
         stacks = [np.stack([rng.permutation(a.ravel()).reshape(a.shape) for _ in range(POINTS)]) for a in case.args]
         leaves = [ad.symbol((i, case.name, "batch"), a.shape, a.dtype, ad.SHARED) for i, a in enumerate(case.args)]
         wholes = {leaf: lift(s) for leaf, s, b in zip(leaves, stacks, batched, strict=True) if b}
-        y = Batch(wholes, POINTS).of(case.op.make(tuple(leaves), case.attr))
+        y = Batch(wholes, POINTS).of(case.make(tuple(leaves)))
         rest = {leaf: s[0] for leaf, s, b in zip(leaves, stacks, batched, strict=True) if not b}
         (values,) = ad.evaluate([y], rest)
         for p in range(POINTS):
