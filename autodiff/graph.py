@@ -1,12 +1,13 @@
 """The one language of the engine: immutable, interned nodes, written for one point.
 
 A node is `op(*args, attr)` with a shape, a dtype and a lane.  Two nodes with the same op, arguments and attribute are the
-*same* object, so common sub-expressions do not exist and "is it the same expression?" is `is`.  The pool holds nodes weakly: a graph
-lives exactly as long as somebody holds one of its outputs, and there are no cycles.
+*same* object, so common sub-expressions do not exist and "is it the same expression?" is `is`.  The pool holds nodes weakly:
+a graph lives exactly as long as somebody holds one of its outputs, and there are no cycles.
 """
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import weakref
 from collections.abc import Callable, Hashable, Iterable, Mapping
@@ -23,12 +24,13 @@ _serial = itertools.count()
 class Node:
     """One value of a program.  Never built directly: `intern` makes it, the constructors in `primitive.py` simplify first."""
 
-    __slots__ = ("op", "args", "attr", "shape", "dtype", "lane", "serial", "memo", "__weakref__")
+    __slots__ = ("op", "args", "attr", "shape", "dtype", "lane", "serial", "memo", "mark", "__weakref__")
 
     def __init__(self, op: Any, args: tuple[Node, ...], attr: Any, shape: Shape, dtype: np.dtype, lane: Lane):
         self.op, self.args, self.attr, self.shape, self.dtype, self.lane = op, args, attr, shape, dtype, lane
         self.serial = next(_serial)
         self.memo: np.ndarray | None = None
+        self.mark: int | None = None
 
     def __repr__(self) -> str:
         return f"%{self.serial}"
@@ -109,6 +111,18 @@ def view(vector: str, offset: int, shape: Shape, strides: Shape | None = None) -
 def is_constant(node: Node, value: float | None = None) -> bool:
     """Whether a node is a number, and, if given, that very number."""
     return node.op is CONSTANT and (value is None or node.attr == value)
+
+
+def digest(node: Node) -> int:
+    """A number that depends on what a node says and not on when it was made, the same in every process."""
+    if node.mark is None:
+        for n in walk([node], stop=lambda n: n.mark is not None):
+            if n.mark is None:
+                said = repr(n.attr) if n.op is not DATUM else f"{n.shape} {n.dtype}"
+                words = f"{n.op.name} {said} {[a.mark for a in n.args]}"
+                n.mark = int.from_bytes(hashlib.blake2b(words.encode(), digest_size=8).digest(), "big")
+    assert node.mark is not None
+    return node.mark
 
 
 # ---- reading a graph -------------------------------------------------------------------------------------------------

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from .errors import ShapeError
-from .graph import CONSTANT, Node, constant, intern, is_constant
+from .graph import CONSTANT, Node, constant, digest, intern, is_constant
 from .types import BOOL, POINT, SHARED, Shape, to_inexact
 
 TABLE: dict[str, Elementwise | Multilinear | Linear | Select | Opaque] = {}
@@ -78,7 +78,8 @@ class Elementwise(Primitive):
             if simple is not None:
                 return broadcast(simple, shape)
         if self.commutes:
-            args = tuple(sorted(args, key=lambda n: (n.op is not CONSTANT, n.serial)))
+            # by what they say, not by age: the same program is the same text in every process
+            args = tuple(sorted(args, key=lambda n: (n.op is not CONSTANT, digest(n), n.serial)))
         return intern(self, args, None, shape, self.result_type(args), max(a.lane for a in args))
 
     def fold(self, args: tuple[Node, ...]) -> Node:

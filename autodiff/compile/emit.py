@@ -99,7 +99,8 @@ class Emitter:
         places = [(self.plan.buffer[a.serial], self.plan.buffer[b.serial]) for a, b in step.pairs]
         text = products.rows(m, k, self.P, [(strides[a[0]], strides[b[0]]) for a, b in places])
         steps = f"r + {offset * self.P}", by_row * self.P, by_column * self.P
-        self._call(self._function(text, "rows"), "out", *steps, "ws", *[self._address(*place) for pair in places for place in pair])
+        starts = [self._address(*place) for pair in places for place in pair]
+        self._call(self._function(text, "rows"), "out", *steps, "ws", *starts)
 
     # -- fused elementwise loops ---------------------------------------------------------------------------------------------
     def _loop(self, loop: Loop) -> None:

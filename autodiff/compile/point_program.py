@@ -14,7 +14,7 @@ import numpy as np
 
 from ..array import Array
 from ..errors import CompileError, ShapeError
-from ..graph import CONSTANT, DATUM, SYMBOL, VIEW, Node, constant, substitute, symbol, view, walk
+from ..graph import CONSTANT, DATUM, SYMBOL, VIEW, Node, constant, digest, substitute, symbol, view, walk
 from ..interpret import evaluate
 from ..primitive import TABLE, broadcast
 from ..transforms import forward, lower, rebuild, reverse
@@ -216,7 +216,7 @@ class Known:
         reached = {r.serial: r for r in residuals} | {a.serial: a for n in below if n.serial not in fixed for a in n.args}
         whole = [n for n in reached.values() if n.serial in fixed and n.lane is POINT and n.shape == () and n.dtype.kind == "f"]
         worth = [n for n in whole if n.args and _work(n) >= WORTH_A_COLUMN]
-        self.columns, self.values = columns, sorted(worth, key=lambda n: n.serial)
+        self.columns, self.values = columns, sorted(worth, key=digest)
         self.symbols = [symbol(("known", i)) for i in range(len(self.values))]
         replacement = dict(zip(self.values, self.symbols, strict=True))
         self.residuals = substitute(residuals, replacement, rebuild) if replacement else residuals
@@ -264,7 +264,8 @@ class Prologue:
         return self._append(theta, evaluate(self.values, vectors={"theta": theta}))
 
     def _append(self, vector: np.ndarray, parts: Sequence[np.ndarray]) -> np.ndarray:
-        return np.concatenate([vector, *[np.ravel(np.broadcast_to(p, n.shape)) for p, n in zip(parts, self.values, strict=True)]])
+        flat = [np.ravel(np.broadcast_to(p, n.shape)) for p, n in zip(parts, self.values, strict=True)]
+        return np.concatenate([vector, *flat])
 
     @cached_property
     def _jacobian(self) -> list[tuple[Node, list[tuple[Node, Node | None]]]]:
@@ -312,7 +313,7 @@ def _boundary(residuals: list[Node]) -> list[Node]:
     for n in walk(residuals, stop=lambda n: n.lane is SHARED):
         if n.lane is SHARED:
             seen[n.serial] = n
-    return [seen[s] for s in sorted(seen)]
+    return sorted(seen.values(), key=digest)
 
 
 def _readable(node: Node) -> bool:

@@ -18,7 +18,7 @@ def cbrt(x):
 
 @nb.njit
 def sinc(x, order):
-    """The order-th derivative of sin(pi x) / (pi x): a Taylor series near 0, elsewhere x s_k + k s_{k-1} = sin^(k)(pi x) / pi."""
+    """The order-th derivative of sin(pi x) / (pi x): its series near 0, elsewhere x s_k + k s_{k-1} = sin^(k)(pi x) / pi."""
     z = math.pi * x
     if abs(z) < order + 1.0:
         total = 0.0

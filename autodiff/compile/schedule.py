@@ -183,7 +183,10 @@ class Plan:
         nodes = []
         pairs_of = {id(t): outer_terms(t.node) for t in self.targets if t.node.ndim == 2}
         roots = [n for ps in pairs_of.values() for p in ps for n in p] + [t.node for t in self.targets if t.node.ndim < 2]
-        for n in walk(roots, stop=is_free):
+        below = walk(roots, stop=is_free)
+        # places in the program, not ages of nodes: equal programs must be equal text, or the cache would miss
+        self.rank = {n.serial: i for i, n in enumerate(below)}
+        for n in below:
             if is_free(n):
                 continue
             if n.ndim > 1:
@@ -236,7 +239,6 @@ class Plan:
             for a in n.args:
                 if not is_free(a) and (not is_fused(a) or a.shape != self.domain(n)):
                     self._keep(a)
-        # sorted by serial everywhere: sets and dicts of another order would change the text and miss the cache
         for n in self._sorted_stored():
             if not is_product(n) and not is_sum(n):
                 loop(self.level(n), self.domain(n)).stores.append(n)
@@ -244,7 +246,7 @@ class Plan:
         self.loops = [loops[key] for key in sorted(loops)]
 
     def _sorted_stored(self) -> list[Node]:
-        return [self.stored[s] for s in sorted(self.stored)]
+        return sorted(self.stored.values(), key=lambda n: self.rank[n.serial])
 
     def is_local(self, node: Node, loop: Loop) -> bool:
         """Whether a loop computes this node itself rather than loading it."""
@@ -257,7 +259,7 @@ class Plan:
         below = walk(loop.roots, stop=lambda n: not self.is_local(n, loop))
         work = [n for n in below if self.is_local(n, loop)]
         loads = [n for n in below if not self.is_local(n, loop) and (n.lane is POINT or n.serial in self.stored)]
-        return sorted(work, key=lambda n: n.serial), loads
+        return sorted(work, key=lambda n: self.rank[n.serial]), loads
 
     # -- where: channels of one product sit side by side, so that a stack of jets is one matrix ----------------------------
     def _place(self) -> None:
@@ -282,7 +284,7 @@ class Plan:
         for _, _, group in sorted(groups, key=lambda g: g[:2]):
             if isinstance(group, Pairs):
                 place(b for _, b in group.pairs)
-                group.pairs.sort(key=lambda p: (at(p[1]), p[0].serial))
+                group.pairs.sort(key=lambda p: (at(p[1]), self.rank[p[0].serial]))
                 place(a for a, _ in group.pairs)
                 group.runs = _runs([(at(a), at(b)) for a, b in group.pairs])
             else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import subprocess
 import sys
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import autodiff as ad
-from tests.autodiff.programs import PROGRAMS, Weights, X, Y, build, mlp
+from tests.autodiff.programs import PROGRAMS, T, Weights, X, Y, build, burgers, mlp
 
 POINTS = 77  # not a multiple of any tile: the padded last tile is always there
 
@@ -115,6 +116,20 @@ def test_binding_again_compiles_nothing():
     second = program.bind(rng.uniform(size=(900, 2)), np.full(900, 1 / 900))
     second.loss(theta)
     assert first._run("loss").function is second._run("loss").function
+
+
+def test_the_source_does_not_depend_on_what_was_traced_before():
+    def source():
+        W, b, c = (ad.Array(ad.view("theta", *at)) for at in ((0, (5, 2)), (10, (5,)), (15, (1, 5))))
+        residuals = burgers((c @ np.tanh(W @ np.stack([X, T]) + b))[0])
+        return ad.PointProgram((X, T), residuals, 20).kernel("loss_and_gradient").source()
+
+    first = source()
+    gc.collect()
+    # some nodes of the same program, made in another order and kept alive
+    z = ad.Array(ad.view("theta", 10, (5,))) + ad.Array(ad.view("theta", 1, (5,), (2,))) * T
+    kept = [np.tanh(z), T * ad.Array(ad.view("theta", 0, (5,), (2,)))]
+    assert source() == first and kept
 
 
 def test_large_arguments_of_sine_and_cosine():
