@@ -4,8 +4,8 @@
     $ python benchmarks/accuracy.py burgers heat_1d --seconds 30 --seeds 0
 
 Nothing is set but the time: each problem is solved as `pinn solve NAME --seed N` would.  Errors are relative L2 on a fresh
-dense grid against the analytic solution; times to an error are seconds of training, read from the history (errors are watched every
-two seconds or so, so they are upper bounds).  The table goes to results/accuracy/.
+dense grid against the analytic solution; times to an error are seconds of training, read from the history (errors are watched
+every two seconds or so, so they are upper bounds).  The table goes to results/accuracy/.
 """
 
 from __future__ import annotations

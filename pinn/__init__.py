@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pinn.adaptive import Adaptive
 from pinn.conditions import Dirichlet, Initial, Neumann, Residual, Robin
 from pinn.geometry import Box, Time
 from pinn.jetspace import D, curl, div, grad, laplacian, normal_derivative
@@ -10,10 +11,12 @@ from pinn.optimizers import LBFGS, Adam, LevenbergMarquardt, SSBroyden
 from pinn.problem import Problem
 from pinn.recipe import Recipe, Stage
 from pinn.run import load, main, solve
+from pinn.solution import Solution
 from pinn.version import __version__
+from pinn.weighting import Balance
 
 __all__ = [
-    "LBFGS", "MLP", "Adam", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Initial", "LevenbergMarquardt", "Neumann",
-    "Problem", "Recipe", "Residual", "Robin", "SSBroyden", "Stage", "Time", "__version__", "curl", "div", "grad", "laplacian",
-    "load", "main", "normal_derivative", "solve",
+    "LBFGS", "MLP", "Adam", "Adaptive", "Balance", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Initial",
+    "LevenbergMarquardt", "Neumann", "Problem", "Recipe", "Residual", "Robin", "SSBroyden", "Solution", "Stage", "Time",
+    "__version__", "curl", "div", "grad", "laplacian", "load", "main", "normal_derivative", "solve",
 ]  # fmt: skip

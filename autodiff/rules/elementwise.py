@@ -73,13 +73,13 @@ elementwise("tan", np.tan, "math.tan({0})", lambda y, a: (1.0 + y * y,), cost=30
 elementwise("exp", np.exp, "math.exp({0})", lambda y, a: (y,), cost=16, vector="exp")
 elementwise("exp2", np.exp2, "math.exp({0}*0.6931471805599453)", lambda y, a: (LN2 * y,), cost=16,
             lowered=lambda a: np.exp(LN2 * a))  # fmt: skip
-elementwise("expm1", np.expm1, "math.expm1({0})", lambda y, a: (np.exp(a),), cost=30)
+elementwise("expm1", np.expm1, "math.expm1({0})", lambda y, a: (np.exp(a),), cost=30, vector="expm1")
 elementwise("log", np.log, "math.log({0})", lambda y, a: (_nan_below(0.0, a, 1.0 / a),), cost=30, vector="log",
             domain=(0.3, 3.0))  # fmt: skip
 elementwise("log2", np.log2, "math.log2({0})", lambda y, a: (_nan_below(0.0, a, 1.0 / (LN2 * a)),), cost=30, domain=(0.3, 3.0))
 elementwise("log10", np.log10, "math.log10({0})", lambda y, a: (_nan_below(0.0, a, 1.0 / (LN10 * a)),), cost=30,
             domain=(0.3, 3.0))  # fmt: skip
-elementwise("log1p", np.log1p, "math.log1p({0})", lambda y, a: (_nan_below(-1.0, a, 1.0 / (1.0 + a)),), cost=30,
+elementwise("log1p", np.log1p, "math.log1p({0})", lambda y, a: (_nan_below(-1.0, a, 1.0 / (1.0 + a)),), cost=30, vector="log1p",
             domain=(-0.6, 2.0))  # fmt: skip
 elementwise("cbrt", np.cbrt, "cbrt({0})", lambda y, a: (1.0 / (3.0 * y * y),), cost=30, domain=(0.3, 3.0))
 elementwise("arcsin", np.arcsin, "math.asin({0})", lambda y, a: (1.0 / np.sqrt((1.0 - a) * (1.0 + a)),), cost=30,
@@ -162,7 +162,7 @@ elementwise("fmin", np.fmin, "({0} if ({0} < {1} or {1} != {1}) else {1})",
             dtype="same")  # fmt: skip
 elementwise("remainder", np.remainder, "({0} - {1}*np.floor({0}/{1}))", lambda y, a, b: (1.0, -np.floor(a / b)), cost=30,
             dtype="same", domain=(0.6, 0.95))  # fmt: skip
-elementwise("fmod", np.fmod, "math.fmod({0}, {1})", lambda y, a, b: (1.0, -np.trunc(a / b)), cost=30, dtype="same",
+elementwise("fmod", np.fmod, "np.fmod({0}, {1})", lambda y, a, b: (1.0, -np.trunc(a / b)), cost=30, dtype="same",
             domain=(0.6, 0.95))  # fmt: skip
 elementwise("copysign", np.copysign, "math.copysign({0}, {1})", lambda y, a, b: (np.sign(a) * np.sign(y), 0.0),
             avoid=(0.0,))  # fmt: skip

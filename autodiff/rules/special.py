@@ -13,7 +13,7 @@ from .elementwise import elementwise, expit
 
 TWO_OVER_ROOT_PI = 2.0 / math.sqrt(math.pi)
 
-elementwise("erf", scipy.special.erf, "math.erf({0})", lambda y, a: (TWO_OVER_ROOT_PI * np.exp(-a * a),), cost=30)
+elementwise("erf", scipy.special.erf, "math.erf({0})", lambda y, a: (TWO_OVER_ROOT_PI * np.exp(-a * a),), cost=30, vector="erf")
 elementwise("erfc", scipy.special.erfc, "math.erfc({0})", lambda y, a: (-TWO_OVER_ROOT_PI * np.exp(-a * a),), cost=30)
 implements(scipy.special.expit)(expit)
 
