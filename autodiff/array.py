@@ -9,19 +9,17 @@ from __future__ import annotations
 
 import itertools
 import operator
-import sys
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .errors import NoRuleError, ShapeError, TraceError, is_library
+from .errors import NoRuleError, ShapeError, TraceError, scipy_call
 from .graph import CONSTANT, DATUM, SYMBOL, Node, constant, datum, symbol, walk
 from .interpret import number
 from .primitive import FUNCTIONS, TABLE, UFUNCS
-from .recording import ACTIVE, Event, tell_left
+from .recording import ACTIVE, Event, tell_left, user_code
 from .types import SHARED, Lane
 
 # what `ufunc.reduce` is called when it is a function of its own
@@ -32,15 +30,22 @@ REDUCE: dict[np.ufunc, Callable] = {
 # what to write instead of a numpy function that has no rule
 INSTEAD = {
     "np.linalg.eig": "np.linalg.eigh, if the matrix is symmetric",
-    "np.gradient": "ad.grad or ad.jvp of the function, or differences of slices",
+    "np.linalg.eigvals": "np.linalg.eigvalsh, if the matrix is symmetric",
     "np.piecewise": "np.select or np.where",
-    "np.interp": "np.where between the pieces",
-    "np.convolve": "a sum over shifted slices",
-    "np.correlate": "a sum over shifted slices",
-    "np.percentile": "np.sort and an index",
-    "np.quantile": "np.sort and an index",
-    "np.nansum": "np.sum(np.where(np.isnan(x), 0.0, x))",
-    "np.nanmean": "np.where(np.isnan(x), 0.0, x) and a count",
+    "np.histogram": "a sum of smooth bumps, one a bin: a count has no derivative",
+    "np.bincount": "np.sum of np.where, one a bin, or ad.softmax for a smooth one",
+    "np.digitize": "np.searchsorted",
+    "np.unique": "np.sort",
+    "np.roots": "Newton's method on np.polyval",
+    "np.polyfit": "np.linalg.lstsq with np.vander(x)",
+    "np.apply_over_axes": "the function once for each axis",
+    "np.full": "np.broadcast_to(value, shape)",
+    "np.choose": "np.select",
+    "np.place": "np.where",
+    "np.putmask": "np.where",
+    "scipy.special.softmax": "ad.softmax",
+    "scipy.special.log_softmax": "ad.log_softmax",
+    "scipy.special.logsumexp": "ad.logsumexp",
     "np.put": "np.where",
     "np.copyto": "np.where",
     "np.fill_diagonal": "np.where(np.eye(n, dtype=bool), value, x)",
@@ -131,7 +136,7 @@ class Array:
     def tolist(self) -> Any:
         return tell_left(self, ".tolist()", self._leave("tolist()").tolist())
 
-    def _leave(self, how: str) -> np.ndarray:
+    def _leave(self, how: str, instead: str | None = None) -> np.ndarray:
         if self.number is not None:
             return self.number
         for leaf in walk([self.node]):
@@ -139,7 +144,8 @@ class Array:
                 raise TraceError(
                     f"{how} would cut the derivative: this value depends on {leaf_name(leaf)}, which is being traced",
                     why="a plain number carries no derivative, and numpy cannot be told otherwise",
-                    fix="keep it an array: np.stack([...]) instead of np.array([...]) or assignment into a plain ndarray",
+                    fix=f"use {instead}" if instead else
+                    "keep it an array: np.stack([...]) instead of np.array([...]) or assignment into a plain ndarray",
                 )
         return number(self.node)
 
@@ -166,8 +172,9 @@ class Array:
         return bool(number(self.node))
 
     def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
-        value = self._leave("np.asarray, np.array or storing into a plain ndarray")
-        return tell_left(self, "np.asarray()", np.array(value, dtype=dtype))
+        foreign = scipy_call()
+        value = self._leave(foreign or "np.asarray, np.array or storing into a plain ndarray", INSTEAD.get(foreign))
+        return tell_left(self, foreign or "np.asarray()", np.array(value, dtype=dtype))
 
     # -- numpy's protocols
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -327,12 +334,12 @@ class Array:
     def __invert__(self): return operate(np.logical_not, self)  # noqa: E704
 
 
-class Readable(ABC):
-    """Something that stands for an array and is read when it is used: a variable."""
+class Readable:
+    """Something that stands for an array and is read when it is used: a variable.  Abstract."""
 
-    @abstractmethod
     def read(self) -> Array:
         """Its present value."""
+        raise NotImplementedError
 
 
 class Held:
@@ -445,7 +452,6 @@ def call(primitive: Any, *xs: Any, attr: Any = None) -> Array:
 
 _serials = itertools.count(1)
 _new = object.__new__
-_LIBRARY: dict[str, bool] = {}
 
 
 def now() -> int:
@@ -468,27 +474,29 @@ class Traced(Exception):
 
 def operate(ufunc: np.ufunc, *xs: Any) -> Any:
     """A ufunc on whatever the user wrote: at once where there are numbers, else as a node."""
-    numbers, arrays, root = [], [], None
+    numbers, root = [], None
     for x in xs:
         if type(x) is Array:
-            if x.number is None:
+            number = x.number
+            if number is None:
                 return UFUNCS[ufunc](*xs)
-            arrays.append(x)
-            root = root or x.root
-            x = x.number
+            if root is None:
+                root = x.root
+            numbers.append(number)
         elif isinstance(x, Readable):
             return operate(ufunc, *[y.read() if isinstance(y, Readable) else y for y in xs])
-        numbers.append(x)
+        else:
+            numbers.append(x)
     try:
         value = ufunc(*numbers)
     except (TypeError, ValueError):
         UFUNCS[ufunc](*xs)  # says more about shapes
         raise
-    code, at = _user(2)
+    code, at = user_code(2)
     y = eager(value, (ufunc, code, at), root)
     watchers = ACTIVE.watchers
     if watchers:
-        event = Event(ufunc, UFUNCS[ufunc], xs, {}, arrays, [y], code, at)
+        event = Event(ufunc, UFUNCS[ufunc], xs, {}, [x for x in xs if type(x) is Array], [y], code, at)
         for watcher in watchers:
             watcher.operation(event)
     return y
@@ -508,7 +516,7 @@ def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> An
     except (TypeError, ValueError, IndexError):
         rule(*args, **kwargs)
         raise
-    code, at = _user(2)
+    code, at = user_code(2)
     root = next((a.root for a in arrays if a.root is not None), None)
     origin = (function, code, at)
     outputs: list[Array] = []
@@ -565,19 +573,6 @@ def numbers_of(tree: Any, arrays: list[Array]) -> Any:
     if kind is tuple or kind is list:
         return kind([numbers_of(x, arrays) for x in tree])
     return tree
-
-
-def _user(depth: int) -> tuple[Any, int]:
-    """The innermost code that is not the library's, and the position in it."""
-    frame = sys._getframe(depth)
-    while True:
-        path = frame.f_code.co_filename
-        inside = _LIBRARY.get(path)
-        if inside is None:
-            inside = _LIBRARY[path] = is_library(path)
-        if not inside or frame.f_back is None:
-            return frame.f_code, frame.f_lasti
-        frame = frame.f_back
 
 
 def _astype(x: Any, dtype: np.dtype) -> Any:

@@ -237,7 +237,8 @@ def _never_watched(history: History, source: Any, called: str, what: str, frame:
     if isinstance(source, Variable):
         if not source.trainable:
             return Reason("not-watched", what, f"the variable {source.name!r} made at {source.identity.place} has "
-                          "trainable=False", f"tape.watch({_plain(called)}) before it is used, or Variable(..., trainable=True)")  # fmt: skip
+                          "trainable=False",
+                          f"tape.watch({_plain(called)}) before it is used, or Variable(..., trainable=True)")  # fmt: skip
         if not history.automatic:
             return Reason("not-watched", what, "the tape was made with watch_accessed_variables=False and the variable "
                           f"{source.name!r} was not watched", f"tape.watch({_plain(called)}) before it is used")  # fmt: skip
@@ -249,7 +250,7 @@ def _never_watched(history: History, source: Any, called: str, what: str, frame:
     if source.root is not None:
         return Reason("rebound", what, f"it is the result of {name_of_operation(made)} at {place}, not the variable "
                       f"{source.root.name!r} created at {source.root.place}",
-                      f"{_plain(called)}.assign(...) keeps the variable; `{_plain(called)} = ...` makes an array of it")  # fmt: skip
+                      f"{_plain(called)}.assign(...) keeps the variable, `{_plain(called)} = ...` does not")  # fmt: skip
     if made == "constant":
         late = " and it was not watched"
         if source.used is not None:
@@ -317,7 +318,7 @@ def _branch(history: History, steps: Sequence[Step], source: Any, what: str, fra
             uses = [n.lineno for s in part for n in ast.walk(s) if isinstance(n, ast.Name) and n.id == name]
             if uses and not lines & ran:
                 return Reason("branch", what, f"it is used at {file}:{uses[0]}, in a branch of the `if` at line "
-                              f"{node.lineno} that was not taken", "use np.where for a choice by value, which records both")  # fmt: skip
+                              f"{node.lineno} that was not taken", "np.where chooses by value, and records both")  # fmt: skip
     return None
 
 

@@ -14,13 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from .array import Argument, Array, argument, call, lift, unknown
-from .errors import ArgumentError, DifferentiationError, NoRuleError, ShapeError
+from .array import Argument, Array, Held, Readable, argument, call, lift, unknown
+from .errors import ArgumentError, DifferentiationError, ShapeError
 from .graph import SYMBOL, VIEW, Node, constant, datum, substitute, walk
 from .interpret import evaluate
 from .primitive import TABLE, broadcast
 from .program import ONE_VALUE, Structure, argument_names, flatten, name_of, trace
-from .transforms import Batch, Forward, Laplacian, Taylor, rebuild, reverse
+from .record import settle
+from .transforms import Batch, Forward, Laplacian, rebuild, reverse, taylor
 
 ONE, ZERO = constant(1.0), constant(0.0)
 
@@ -72,8 +73,16 @@ def _floating(dtype: np.dtype, name: str) -> None:
                             fix=f"pass floats: np.asarray({name.split('[')[0].split(' ')[0]}, float)")  # fmt: skip
 
 
+def _read(tree: Any) -> Any:
+    """The same argument with variables read."""
+    leaves, structure = flatten(tree)
+    if not any(isinstance(x, Readable) for x in leaves):
+        return tree
+    return structure.build([x.read() if isinstance(x, Readable) else x for x in leaves])
+
+
 def _open(f: Callable, args: Sequence[Any], argnums: Sequence[int], kwargs: dict) -> Opened:
-    names = argument_names(f, len(args))
+    names, args = argument_names(f, len(args)), [_read(x) for x in args]
     outside: dict[Node, Node] = {}
     given, leaves, nested = list(args), [], []
     for i in argnums:
@@ -110,12 +119,13 @@ def _close(program: Opened, wanted: Sequence[Wanted], extra: dict[Node, Any] | N
     nodes = [broadcast(ZERO if w.node is None else w.node, w.shape) for w in wanted]
     own = {leaf.serial for leaf in program.outside} | {leaf.serial for leaf in extra}
     inside = program.inside or any(isinstance(x, Array) for x in extra.values()) or any(
-        n.serial not in own and (n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, Argument)) for n in walk(nodes)
+        n.serial not in own and (n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, (Argument, Held))) for n in walk(nodes)
     )  # fmt: skip
     if inside:
         replacement = program.outside | {leaf: x.node if isinstance(x, Array) else datum(x) for leaf, x in extra.items()}
         arrays = [Array(n) for n in substitute(nodes, replacement, rebuild)]
-        return [a if a.dtype == w.dtype else a.astype(w.dtype) for a, w in zip(arrays, wanted, strict=True)]
+        typed = [a if a.dtype == w.dtype else a.astype(w.dtype) for a, w in zip(arrays, wanted, strict=True)]
+        return settle(typed, program.name)
     values = evaluate(nodes, symbols=extra)
     return [np.array(np.broadcast_to(v, w.shape), w.dtype)[()] for v, w in zip(values, wanted, strict=True)]
 
@@ -413,32 +423,10 @@ def _coefficient(leaf: Node, x: Any, k: int, extra: dict[Node, Any]) -> Node | N
 
 
 def _derivatives_along(outputs: list[Node], series: dict[Node, list[Node | None]], order: int) -> list[list[Node | None]]:
-    """Derivatives 1..order of every output, by Taylor mode, or by nested forward mode where a primitive has no Taylor rule."""
-    mode = Taylor(series)
-    try:
-        rows = [[mode.coefficient(y, k) for y in outputs] for k in range(1, order + 1)]
-    except NoRuleError:
-        return _nested_forward(outputs, series, order)
+    """Derivatives 1..order of every output."""
+    rows = zip(*taylor(outputs, series, order), strict=True)
     return [[None if c is None else TABLE["multiply"].make((constant(float(math.factorial(k))), c)) for c in row]
             for k, row in enumerate(rows, 1)]  # fmt: skip
-
-
-def _nested_forward(outputs: list[Node], series: dict[Node, list[Node | None]], order: int) -> list[list[Node | None]]:
-    t = argument(np.zeros(()), "t")
-    path = {}
-    for leaf, cs in series.items():
-        x = Array(leaf)
-        for k, c in enumerate(cs, 1):
-            x = x if c is None else x + Array(c) * Array(t) ** k
-        path[leaf] = x.node
-    # the path mentions its own leaves, and they stay
-    rows, current = [], list(substitute(outputs, path, rebuild))
-    forward = Forward({t: ONE})
-    for _ in range(order):
-        current = [forward.of(y) or ZERO for y in current]
-        rows.append(current)
-    start = {t: datum(np.zeros(()))}
-    return [list(substitute(row, start, rebuild)) for row in rows]
 
 
 # ---- constants on purpose --------------------------------------------------------------------------------------------
@@ -446,7 +434,7 @@ def _nested_forward(outputs: list[Node], series: dict[Node, list[Node | None]], 
 
 def stop_gradient(x: Any) -> Any:
     """x itself, as a constant: derivatives of all transforms stop here."""
-    return call(TABLE["stop_gradient"], x) if isinstance(x, Array) else x
+    return call(TABLE["stop_gradient"], _read(x)) if isinstance(x, (Array, Readable)) else x
 
 
 # ---- mapping ---------------------------------------------------------------------------------------------------------
@@ -467,7 +455,7 @@ def vmap(f: Callable, in_axes: int | None | Sequence[int | None] = 0) -> Callabl
             if axis is None:
                 given.append(x)
                 continue
-            values, structure = flatten(x)
+            values, structure = flatten(_read(x))
             moved = []
             for v in values:
                 a = v if isinstance(v, Array) else np.asarray(v)

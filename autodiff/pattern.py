@@ -61,9 +61,9 @@ class Pattern:
         if self.needs is None:
             every = (True,) * len(self.outputs)
             pulls = [self.pullback(self.connected, every, masked) for masked in ((False,) if self.selects else (False, True))]
-            self.needs = tuple(tuple(sorted({i for p in pulls for i in places(p)}))
-                               for places in (lambda p: p.arguments, lambda p: p.results))  # type: ignore[assignment]
-        return self.needs  # type: ignore[return-value]
+            self.needs = (tuple(sorted({i for p in pulls for i in p.arguments})),
+                          tuple(sorted({i for p in pulls for i in p.results})))  # fmt: skip
+        return self.needs
 
 
 class Pullback:
@@ -113,51 +113,37 @@ _known: dict[tuple, Pattern] = {}
 _by_content: set[tuple] = set()  # signatures whose integers must be known while they are traced
 
 
-class Signature:
-    """What is left of the arguments of an event without the numbers, `key`; and the numbers, with the serials of arrays.
+def _signature(x: Any, key: list, numbers: list, serials: list, ufunc: bool) -> None:
+    """Adds to `key` what is left of an argument without its numbers; and the numbers, with the serials of arrays.
 
     Numbers written in a formula (x**2, axis=1) belong to the key, except those that an ufunc gets as data.
     """
-
-    __slots__ = ("key", "numbers", "serials", "_ufunc")
-
-    def __init__(self, event: Event):
-        self._ufunc = isinstance(event.function, np.ufunc)
-        self.key: list[Any] = [event.rule]
-        self.numbers: list[Any] = []
-        self.serials: list[int] = []
-        for x in event.args:
-            self._add(x)
-        for name, x in event.kwargs.items():
-            self.key.append(name)
-            self._add(x)
-
-    def _add(self, x: Any) -> None:
-        kind = type(x)
-        if kind is Array:
-            number = x.number
-            self.key += (number.shape, number.dtype)
-            self.numbers.append(number)
-            self.serials.append(x.serial)
-        elif kind is np.ndarray or isinstance(x, np.generic):
-            self.key += (x.shape, x.dtype)
-            self.numbers.append(x)
-            self.serials.append(0)
-        elif kind is float or kind is int:
-            self.key.append(kind)
-            if self._ufunc and not is_simple(x):
-                self.numbers.append(x)
-                self.serials.append(0)
-            else:
-                self.key.append(x)
-        elif kind is tuple or kind is list:
-            self.key += (kind, len(x))
-            for y in x:
-                self._add(y)
-        elif kind is slice:
-            self.key += (slice, _plain(x.start), _plain(x.stop), _plain(x.step))
+    kind = type(x)
+    if kind is Array:
+        number = x.number
+        key.append(number.shape)
+        key.append(number.dtype)
+        numbers.append(number)
+        serials.append(x.serial)
+    elif kind is np.ndarray or isinstance(x, np.generic):
+        key += (x.shape, x.dtype)
+        numbers.append(x)
+        serials.append(0)
+    elif kind is float or kind is int:
+        key.append(kind)
+        if ufunc and not is_simple(x):
+            numbers.append(x)
+            serials.append(0)
         else:
-            self.key += (kind, x)
+            key.append(x)
+    elif kind is tuple or kind is list:
+        key += (kind, len(x))
+        for y in x:
+            _signature(y, key, numbers, serials, ufunc)
+    elif kind is slice:
+        key += (slice, _plain(x.start), _plain(x.stop), _plain(x.step))
+    else:
+        key += (kind, x)
 
 
 def is_simple(x: float) -> bool:
@@ -169,32 +155,41 @@ def _plain(x: Any) -> Any:
     return None if x is None else int(x)
 
 
-def pattern_of(event: Event) -> tuple[Pattern, Signature]:
-    """The pattern of an event, traced if it is the first of its kind, and its numbers."""
-    signature = Signature(event)
-    key: Any = tuple(signature.key)
+def pattern_of(event: Event) -> tuple[Pattern, list, list]:
+    """The pattern of an event, traced if it is the first of its kind, and its numbers, with the serials of arrays."""
+    parts: list[Any] = [event.rule]
+    numbers: list[Any] = []
+    serials: list[int] = []
+    ufunc = type(event.function) is np.ufunc
+    for x in event.args:
+        _signature(x, parts, numbers, serials, ufunc)
+    if event.kwargs:
+        for name, x in event.kwargs.items():
+            parts.append(name)
+            _signature(x, parts, numbers, serials, ufunc)
+    key = tuple(parts)
     try:
         pattern = _known.get(key)
     except TypeError:  # something that cannot be compared
-        return _trace(event, signature, False), signature
+        return _trace(event, False), numbers, serials
     if pattern is None:
         if key not in _by_content:
             try:
-                pattern = _trace(event, signature, False)
+                pattern = _trace(event, False)
             except TraceError:
                 _by_content.add(key)
         if pattern is None:  # integers become part of the pattern, which then serves only once
-            return _trace(event, signature, True), signature
+            return _trace(event, True), numbers, serials
         if len(_known) >= LARGEST_CACHE:
             for old in list(_known)[: LARGEST_CACHE // 2]:
                 _known.pop(old, None)
         _known[key] = pattern
-    return pattern, signature
+    return pattern, numbers, serials
 
 
-def _trace(event: Event, signature: Signature, by_content: bool) -> Pattern:
+def _trace(event: Event, by_content: bool) -> Pattern:
     leaves: list[Node] = []
-    ufunc = isinstance(event.function, np.ufunc)
+    ufunc = type(event.function) is np.ufunc
 
     def symbolic(x: Any) -> Any:
         kind = type(x)

@@ -63,7 +63,7 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
         return [tree], ONE_VALUE
     pairs = [flatten(child) for child in (tree.values() if isinstance(tree, dict) else tree)]
     keys = tuple(tree) if isinstance(tree, dict) else ()
-    return [leaf for leaves, _ in pairs for leaf in leaves], Structure(type(tree), keys, tuple(s for _, s in pairs))
+    return [leaf for leaves, _ in pairs for leaf in leaves], Structure(type(tree), keys, tuple([s for _, s in pairs]))
 
 
 def name_of(f: Callable) -> str:

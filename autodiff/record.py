@@ -12,10 +12,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .array import Array, eager, lift, operate
-from .graph import substitute
+from .array import Argument, Array, Held, eager, lift, operate
+from .graph import SYMBOL, VIEW, substitute, walk
+from .interpret import evaluate
 from .pattern import Pattern, pattern_of
-from .recording import ACTIVE, Event, Place, name_of_operation
+from .recording import ACTIVE, Event, Place, name_of_operation, user_code
 from .transforms import rebuild
 
 
@@ -65,7 +66,7 @@ class Record:
                  outputs: Sequence[Array], code: CodeType, at: int):  # fmt: skip
         self.step = Step("operation", function, serials, [y.serial for y in outputs], pattern.connected, code, at)
         self.pattern = pattern
-        arguments, results = pattern.needed()
+        arguments, results = pattern.needs or pattern.needed()
         self.arguments: list[Any] = [None] * len(numbers)
         for i in arguments:
             x = numbers[i]
@@ -116,12 +117,32 @@ def trace(pattern: Pattern, args: Sequence[Any]) -> list[Array]:
     return [Array(n) for n in substitute(pattern.outputs, nodes, rebuild)]
 
 
+def settle(arrays: list[Array], name: str) -> list[Array]:
+    """What a transform made of eager arrays is eager again, told as one operation; what is still traced stays as it is."""
+    nodes = [a.node for a in arrays]
+    leaves = [n for n in walk(nodes) if not n.args]
+    held = [n for n in leaves if isinstance(n.attr, Held)]
+    if not held or any(n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, Argument) for n in leaves):
+        return arrays
+    code, at = user_code(2)
+    title = f"a transform of {name}"
+    outputs = [eager(np.asarray(y), (title, code, at)) for y in evaluate(nodes)]
+    if ACTIVE.watchers:
+        given = [eager(n.attr.value, (title, code, at), n.attr.root, n.attr.serial) for n in held]
+        numbers, serials = [x.number for x in given], [x.serial for x in given]
+        event = Event(title, None, given, {}, given, outputs, code, at,
+                      lambda: Record(title, Pattern(title, held, nodes), numbers, serials, outputs, code, at))  # fmt: skip
+        for watcher in ACTIVE.watchers:
+            watcher.operation(event)
+    return outputs
+
+
 def record_of(event: Event) -> Any:
     """What tapes keep of an event, made once for all of them."""
     record = event.record
     if record is None:
-        pattern, signature = pattern_of(event)
-        record = Record(event.function, pattern, signature.numbers, signature.serials, event.outputs, event.code, event.at)
+        pattern, numbers, serials = pattern_of(event)
+        record = Record(event.function, pattern, numbers, serials, event.outputs, event.code, event.at)
         event.record = record
     elif callable(record):
         record = event.record = record()

@@ -82,9 +82,25 @@ class Place:
         return f"{self.file}:{self.line}"
 
 
-def user_frame(depth: int = 1) -> FrameType:
-    """The innermost frame that does not belong to this package."""
+_known_files: dict[str, bool] = {}
+
+
+def user_code(depth: int = 1) -> tuple[CodeType, int]:
+    """The innermost code that does not belong to this package or numpy, and the position in it; `depth` as for _getframe."""
     frame = sys._getframe(depth)
+    while True:
+        code = frame.f_code
+        inside = _known_files.get(code.co_filename)
+        if inside is None:
+            inside = _known_files[code.co_filename] = is_library(code.co_filename)
+        if not inside or frame.f_back is None:
+            return code, frame.f_lasti
+        frame = frame.f_back
+
+
+def user_frame() -> FrameType:
+    """The innermost frame that does not belong to this package or numpy."""
+    frame = sys._getframe(1)
     while is_library(frame.f_code.co_filename) and frame.f_back is not None:
         frame = frame.f_back
     return frame
@@ -92,8 +108,7 @@ def user_frame(depth: int = 1) -> FrameType:
 
 def user_place() -> Place:
     """Where the user is."""
-    frame = user_frame(2)
-    return Place(frame.f_code, frame.f_lasti)
+    return Place(*user_code(2))
 
 
 class Event:

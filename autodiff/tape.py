@@ -17,7 +17,7 @@ from .graph import Node, constant, walk
 from .primitive import broadcast
 from .program import flatten
 from .record import Identity, Pullable, Step, backward, record_of
-from .recording import ACTIVE, Event, Place, user_frame, user_place
+from .recording import ACTIVE, Event, Place, user_code, user_frame, user_place
 from .transforms import reverse
 from .variable import Variable
 
@@ -407,7 +407,8 @@ class GradientTape:
             self._end()
         self._deaf = not self._persistent
         try:
-            pulled = backward(self._records, pairs, wanted, batch, None if self._persistent else self._release)
+            with np.errstate(all="ignore"):
+                pulled = backward(self._records, pairs, wanted, batch, None if self._persistent else self._release)
         finally:
             self._deaf = False
             if not self._persistent:
@@ -445,8 +446,7 @@ class GradientTape:
         return entering, {n.serial: c for n, c in zip(wanted, arrays[len(leaves) :], strict=True) if c is not None}
 
     def _origin(self) -> tuple[Any, Any, int]:
-        frame = user_frame(2)
-        return "gradient", frame.f_code, frame.f_lasti
+        return "gradient", *user_code(2)
 
     def _answer(self, found: Any, source: Any, target: Any, unconnected: str, lead: tuple[int, ...] = ()) -> Any:
         if found is not None:

@@ -8,7 +8,7 @@ import numpy as np
 
 from .array import Array, Readable, eager
 from .errors import ArgumentError, ShapeError
-from .recording import ACTIVE, Place, user_frame
+from .recording import ACTIVE, Place, user_code
 
 
 class Identity:
@@ -18,11 +18,6 @@ class Identity:
 
     def __init__(self, serial: int, name: str, trainable: bool, place: Place):
         self.serial, self.name, self.trainable, self.place = serial, name, trainable, place
-
-
-def _origin(what: Any) -> tuple[Any, Any, int]:
-    frame = user_frame(2)
-    return what, frame.f_code, frame.f_lasti
 
 
 def as_number(value: Any, dtype: Any, what: str) -> np.ndarray:
@@ -45,7 +40,7 @@ def constant(value: Any, dtype: Any = None, name: str | None = None) -> Array:
     if isinstance(value, Readable):
         value = value.read()
     given = value.numpy() if isinstance(value, Array) else value
-    array = eager(as_number(given, dtype, "a constant"), (*_origin("constant"), name))
+    array = eager(as_number(given, dtype, "a constant"), ("constant", *user_code(2), name))
     for watcher in ACTIVE.watchers:
         watcher.entered(array, given)
     return array
@@ -68,8 +63,8 @@ class Variable(Readable):
             value = value.number
         number = as_number(value, dtype, "a variable")
         number.flags.writeable = False
-        what, code, at = _origin("variable")
-        array = eager(number, (what, code, at))
+        code, at = user_code(2)
+        array = eager(number, ("variable", code, at))
         self._number = number
         self.identity = Identity(array.serial, name or "Variable", bool(trainable), Place(code, at))
 
@@ -109,7 +104,7 @@ class Variable(Readable):
     # -- reading
     def read(self) -> Array:
         """Its present value, an array; a tape that watches the variable sees this."""
-        value = eager(self._number, _origin("read"), self.identity)
+        value = eager(self._number, ("read", *user_code(2)), self.identity)
         for watcher in ACTIVE.watchers:
             watcher.read(self, value)
         return value
@@ -130,7 +125,7 @@ class Variable(Readable):
 
     def read_unwatched(self) -> Array:
         """Its present value, which no tape sees."""
-        return eager(self._number, _origin("read"), self.identity)
+        return eager(self._number, ("read", *user_code(2)), self.identity)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -152,40 +147,52 @@ class Variable(Readable):
     # -- writing
     def assign(self, value: Any) -> Variable:
         """Exchanges the value; the shape stays.  Raises ShapeError."""
-        self._write(value, "assign", lambda new: new)
-        return self
+        new, given = self._checked(value, "assign")
+        if new.shape != self.shape:
+            raise self._misshapen(new, "assign")
+        return self._write(np.array(new, self.dtype), given)
 
     def assign_add(self, value: Any) -> Variable:
         """Adds to the value."""
-        self._write(value, "assign_add", lambda new: self._number + new)
-        return self
+        new, given = self._checked(value, "assign_add")
+        return self._write(self._number + new, given)
 
     def assign_sub(self, value: Any) -> Variable:
         """Subtracts from the value."""
-        self._write(value, "assign_sub", lambda new: self._number - new)
-        return self
+        new, given = self._checked(value, "assign_sub")
+        return self._write(self._number - new, given)
 
-    def _write(self, value: Any, how: str, update: Any) -> None:
+    def _checked(self, value: Any, how: str) -> tuple[Any, Any]:
+        """The numbers of a value that may be written, and the value as it was given."""
         if isinstance(value, Readable):
             value = value.read()
-        given = value
+        new = value
         if isinstance(value, Array):
-            if value.number is None:
-                value = value._leave(how)  # a traced value raises, and says why
-            else:
-                value = value.number
-        new = as_number(value, None, f"the new value of {self.name!r}")
-        if new.shape != self.shape and not (how != "assign" and np.broadcast_shapes(new.shape, self.shape) == self.shape):
-            raise ShapeError(f"cannot {how} a value of shape {new.shape} to the variable {self.name!r} of shape {self.shape}",
-                             why="a variable keeps its shape", fix="make a new Variable for a new shape")  # fmt: skip
-        if new.dtype.kind == "f" and self.dtype.kind != "f":
-            raise ArgumentError(f"cannot {how} {new.dtype} numbers to the variable {self.name!r}, which holds {self.dtype}",
+            new = value.number if value.number is not None else value._leave(how)  # a traced value raises, and says why
+        elif not isinstance(value, (float, int)):
+            new = as_number(value, None, f"the new value of {self.name!r}")
+        kind = np.asarray(new).dtype.kind
+        if kind == "f" and self.dtype.kind != "f":
+            raise ArgumentError(f"cannot {how} floats to the variable {self.name!r}, which holds {self.dtype}",
                                 fix=f"Variable(..., dtype=float), or {how} integers")  # fmt: skip
-        number = np.array(update(new), dtype=self.dtype)
+        return (new if isinstance(new, np.ndarray) else np.asarray(new)), value
+
+    def _misshapen(self, new: np.ndarray, how: str) -> ShapeError:
+        return ShapeError(f"cannot {how} a value of shape {new.shape} to the variable {self.name!r} of shape {self.shape}",
+                          why="a variable keeps its shape", fix="make a new Variable for a new shape")  # fmt: skip
+
+    def _write(self, number: Any, given: Any) -> Variable:
+        if number.shape != self.shape:
+            raise self._misshapen(np.asarray(given), "assign")
+        if number.dtype != self.dtype:
+            number = number.astype(self.dtype)
+        if not isinstance(number, np.ndarray):
+            number = np.asarray(number)
         number.flags.writeable = False
         self._number = number
         for watcher in ACTIVE.watchers:
             watcher.written(self, given)
+        return self
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise ArgumentError(f"elements of the variable {self.name!r} cannot be assigned",

@@ -50,12 +50,24 @@ def _plan(spec: str, batched: tuple[bool, bool]) -> str:
     return f"{'Z' * batched[0]}{a},{'Z' * batched[1]}{b}->{'Z' * any(batched)}{out}"
 
 
+# what the transposes of a product of two matrices are, without the overhead of einsum
+MATRICES = {
+    "ab,cb->ac": lambda a, b: np.matmul(a, b.T), "ab,bc->ca": lambda a, b: np.matmul(a, b).T,
+    "ab,ac->bc": lambda a, b: np.matmul(a.T, b), "ab,ac->cb": lambda a, b: np.matmul(b.T, a),
+    "ab,cb->ca": lambda a, b: np.matmul(b, a.T), "ab,ca->bc": lambda a, b: np.matmul(a.T, b.T),
+    "ab,ca->cb": lambda a, b: np.matmul(b, a), "ab,a->b": lambda a, b: np.matmul(b, a),
+    "a,ba->b": lambda a, b: np.matmul(b, a), "a,b->ba": lambda a, b: np.multiply.outer(b, a),
+}  # fmt: skip
+
+
 def _value(spec: str, batched: tuple[bool, bool], a: np.ndarray, b: np.ndarray) -> np.ndarray:
     if not any(batched):
         if spec in ("ab,bc->ac", "ab,b->a", "a,ab->b", "a,a->"):
             return np.matmul(a, b)
         if spec == "a,b->ab":
             return np.multiply.outer(a, b)
+        if (matrices := MATRICES.get(spec)) is not None:
+            return matrices(a, b)
     if spec == "ab,b->a" and batched == (False, True):
         return b @ a.T
     return np.einsum(_plan(spec, batched), a, b, optimize=True)

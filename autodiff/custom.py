@@ -1,0 +1,281 @@
+"""Gradients of the user's own: `custom_gradient`, and `recompute_grad`, which trades time for memory."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import wraps
+from typing import Any
+
+import numpy as np
+
+from .array import Argument, Array, eager, lift, unknown
+from .errors import ArgumentError, DifferentiationError, TraceError
+from .graph import SYMBOL, VIEW, Node, substitute, walk
+from .primitive import Opaque, broadcast
+from .program import flatten, name_of
+from .record import Step, needs_tracing
+from .recording import ACTIVE, Event, Watcher, user_code
+from .tape import GradientTape
+from .transforms import Batch, rebuild, reverse
+from .variable import Variable
+
+
+class Reads:
+    """Notes which trainable variables are read."""
+
+    def __init__(self) -> None:
+        self.variables: dict[int, Variable] = {}
+
+    def read(self, variable: Variable, value: Array) -> None:
+        if variable.trainable:
+            self.variables[variable.serial] = variable
+
+    def operation(self, event: Event) -> None:
+        pass
+
+    def written(self, variable: Any, value: Any) -> None:
+        pass
+
+    def left(self, array: Any, how: str, number: Any) -> None:
+        pass
+
+    def entered(self, array: Any, given: Any) -> None:
+        pass
+
+
+@contextmanager
+def _watching(watcher: Watcher) -> Iterator[None]:
+    home = ACTIVE.__dict__
+    ACTIVE.add(watcher)
+    try:
+        yield
+    finally:
+        ACTIVE.remove(watcher, home)
+
+
+class CustomRecord:
+    """An operation whose pullback the user wrote."""
+
+    __slots__ = ("step", "gradient", "shapes", "models", "variables")
+    selects = False
+
+    def __init__(self, name: str, gradient: Callable, inputs: Sequence[Any], variables: Sequence[Variable],
+                 outputs: Sequence[Array], code: Any, at: int):  # fmt: skip
+        models = [*inputs, *variables]
+        serials = [x.serial if isinstance(x, (Array, Variable)) else 0 for x in models]
+        connected = [isinstance(x, (Array, Variable)) and x.dtype.kind == "f" for x in models]
+        self.step = Step("operation", name, serials, [y.serial for y in outputs], connected, code, at)
+        self.gradient, self.variables = gradient, tuple(variables)
+        self.shapes = [(y.shape, y.dtype) for y in outputs]
+        self.models = [(x.shape, x.dtype) if c else None for x, c in zip(models, connected, strict=True)]
+
+    def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
+        if not batch:
+            return self._pull(cotangents, wants)
+        rows = [dict(self._pull([None if c is None else c[k] for c in cotangents], wants)) for k in range(batch)]
+        return [(i, np.stack([row[i] for row in rows])) for i in rows[0]]
+
+    def _pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...]) -> list[tuple[int, Any]]:
+        recorded = any(type(c) is Array for c in cotangents)
+        origin = ("gradient", self.step.code, self.step.at)
+        given = [c if type(c) is Array else eager(np.zeros(shape, dtype) if c is None else np.asarray(c), origin)
+                 for c, (shape, dtype) in zip(cotangents, self.shapes, strict=True)]  # fmt: skip
+        count = len(self.step.ins) - len(self.variables)
+        grads = [*call_gradient(self.gradient, given, count, self.variables)]
+        found: list[tuple[int, Any]] = []
+        for i, (g, want, model) in enumerate(zip(grads, wants, self.models, strict=True)):
+            if not want or g is None or model is None:
+                continue
+            if isinstance(g, Variable):
+                g = g.read()
+            shape, dtype = model
+            value = g if isinstance(g, Array) else eager(np.asarray(g), origin)
+            if value.shape != shape:
+                raise DifferentiationError(f"gradient {i} of the custom gradient of {self.step.function} has shape "
+                                           f"{value.shape}, but argument {i} has shape {shape}", where=str(self.step.place),
+                                           why="the cotangent of an array has the shape of the array")  # fmt: skip
+            value = value if value.dtype == dtype else value.astype(dtype)
+            found.append((i, value if recorded or value.number is None else value.number))
+        return found
+
+
+def call_gradient(gradient: Callable, cotangents: Sequence[Any], count: int, variables: Sequence[Variable]) -> list[Any]:
+    """What the user's function answers, one for each argument and then one for each variable; their numbers are checked."""
+    if variables:
+        answer = gradient(*cotangents, variables=list(variables))
+        if not isinstance(answer, (tuple, list)) or len(answer) != 2:
+            raise DifferentiationError("grad_fn with `variables` must return (gradients, gradients of variables)")
+        answer, extra = answer
+        of_variables = list(extra)
+        if len(of_variables) != len(variables):
+            raise DifferentiationError("Must return gradient for each variable from @custom_gradient grad_fn.",
+                                       why=f"{len(variables)} variables are used, {len(of_variables)} gradients came")
+    else:
+        answer, of_variables = gradient(*cotangents), []
+    grads = _entries(answer)
+    if len(grads) != count:
+        raise DifferentiationError(f"custom_gradient function expected to return {count} gradients, but returned "
+                                   f"{len(grads)} instead.", fix="return one for each argument, None for zero")  # fmt: skip
+    return grads + of_variables
+
+
+def _entries(tree: Any) -> list[Any]:
+    if isinstance(tree, dict):
+        tree = list(tree.values())
+    return [y for x in tree for y in _entries(x)] if isinstance(tree, (tuple, list)) else [tree]
+
+
+def custom_gradient(f: Callable) -> Callable:
+    """A function with a gradient of your own: f(*args) returns (y, grad_fn), grad_fn(*dy) the gradients of the arguments.
+
+    grad_fn may be differentiated in turn.  If f reads variables that are not arguments, grad_fn takes `variables=` and returns
+    (gradients, gradients of variables).  Raises DifferentiationError for the wrong number of gradients.
+    """
+
+    @wraps(f)
+    def decorated(*args: Any, **kwargs: Any) -> Any:
+        inputs, _ = flatten(args)
+        if any(needs_tracing(x) for x in inputs):
+            return _traced(f, args, kwargs, inputs)
+        reads = Reads()
+        with _watching(reads):
+            result, gradient = f(*args, **kwargs)
+        given = {x.serial for x in inputs if isinstance(x, Variable)}
+        variables = [v for v in reads.variables.values() if v.serial not in given]
+        if variables and not _takes_variables(gradient):
+            raise ArgumentError("@custom_gradient grad_fn must accept keyword argument 'variables', since function uses "
+                                f"variables: {[v.name for v in variables]}",
+                                fix="def grad_fn(dy, variables): return gradients, gradients_of_variables")  # fmt: skip
+        values, structure = flatten(result)
+        if not variables and not any(isinstance(x, (Array, Variable)) for x in [*inputs, *values]):
+            return result  # plain numbers in, plain numbers out
+        code, at = user_code(2)
+        values = [v.read() if isinstance(v, Variable) else v for v in values]
+        outputs = [eager(v.number if isinstance(v, Array) else np.asarray(v), (name_of(f), code, at)) for v in values]
+        if ACTIVE.watchers:
+            for v in [*variables, *[x for x in inputs if isinstance(x, Variable)]]:
+                v.read()  # a tape that was paused while f ran watches them too
+            arrays = [x for x in [*inputs, *variables] if isinstance(x, (Array, Variable))]
+            event = Event(name_of(f), None, args, {}, arrays, outputs, code, at,
+                          lambda: CustomRecord(name_of(f), gradient, inputs, variables, outputs, code, at))  # fmt: skip
+            for watcher in ACTIVE.watchers:
+                watcher.operation(event)
+        return structure.build(outputs)
+
+    return decorated
+
+
+def _takes_variables(gradient: Callable) -> bool:
+    parameters = inspect.signature(gradient).parameters.values()
+    return any(p.name == "variables" or p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+# ---- inside a transform ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Rule:
+    """The user's pullback as a graph: `gradients` over the cotangents `seeds` of all results and stand-ins of the arguments."""
+
+    result: int
+    seeds: tuple[Node, ...]
+    arguments: tuple[Node, ...]
+    gradients: tuple[Node | None, ...]
+
+    def at(self, args: Sequence[Node], cotangent: Node) -> list[Node | None]:
+        """The gradients for the cotangent of one result."""
+        seeds = {s: broadcast(lift(0.0), s.shape) for s in self.seeds}
+        seeds[self.seeds[self.result]] = broadcast(cotangent, self.seeds[self.result].shape)
+        put = seeds | dict(zip(self.arguments, args, strict=True))
+        return [None if g is None else substitute([g], put, rebuild)[0] for g in self.gradients]
+
+
+def _pull(node: Node, ct: Node) -> list[Node | None]:
+    return [*node.attr.at(node.args[:-1], ct), None]
+
+
+def _push(node: Node, tangents: Sequence[Node | None]) -> Node | None:
+    """The pullback is linear in the cotangent; its transpose is the tangent map."""
+    seed = unknown("cotangent", node.shape, node.dtype)
+    gradients = node.attr.at(node.args[:-1], seed)
+    pairs = [(g, t) for g, t in zip(gradients, tangents[:-1], strict=True) if g is not None and t is not None]
+    return reverse([g for g, _ in pairs], [t for _, t in pairs], [seed])[0] if pairs else None
+
+
+def _batched(n: int, rule: Rule, *args: Node) -> Node:
+    seeds = {s: unknown("cotangent", (n, *s.shape), s.dtype) for s in rule.seeds}
+    arguments = {a: unknown("argument", (n, *a.shape), a.dtype) for a in rule.arguments}
+    batch = Batch(seeds | arguments, n)
+    gradients = tuple(None if g is None else batch.of(g) for g in rule.gradients)
+    return CUSTOM.make(args, Rule(rule.result, tuple(seeds.values()), tuple(arguments.values()), gradients))
+
+
+CUSTOM = Opaque("custom_gradient", lambda rule, batch, *xs: xs[-1], lambda rule, *xs: xs[-1].shape, _push, _pull,
+                batch=_batched)  # fmt: skip
+
+
+def _traced(f: Callable, args: tuple, kwargs: dict, inputs: Sequence[Any]) -> Any:
+    result, gradient = f(*args, **kwargs)
+    values, structure = flatten(result)
+    nodes, ys = [lift(x) for x in inputs], [lift(y) for y in values]
+    seeds = [unknown("cotangent", y.shape, y.dtype, y.lane) for y in ys]
+    grads = call_gradient(gradient, [Array(s) for s in seeds], len(nodes), ())
+    stand_ins = [unknown("argument", x.shape, x.dtype, x.lane) for x in nodes]
+    exchange = {x: s for x, s in zip(nodes, stand_ins, strict=True) if x.args or x.op is SYMBOL or isinstance(x.attr, Argument)}
+    found = [None if g is None else substitute([broadcast(lift(g), x.shape)], exchange, rebuild)[0]
+             for g, x in zip(grads, nodes, strict=True)]  # fmt: skip
+    own = {n.serial for n in (*seeds, *stand_ins)}
+    for n in walk([g for g in found if g is not None]):
+        if n.serial not in own and (n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, Argument)):
+            raise TraceError(f"the custom gradient of {name_of(f)} uses a traced value that is not one of its arguments",
+                             fix=f"pass it to {name_of(f)} as an argument")  # fmt: skip
+    outputs = [Array(CUSTOM.make((*nodes, y), Rule(k, tuple(seeds), tuple(stand_ins), tuple(found)))) for k, y in enumerate(ys)]
+    return structure.build(outputs)
+
+
+# ---- recomputing -------------------------------------------------------------------------------------------------------
+
+
+@contextmanager
+def _unrecorded() -> Iterator[None]:
+    """Nothing is recorded, only reads of variables are noted."""
+    home, watchers = ACTIVE.__dict__, ACTIVE.watchers
+    home["watchers"] = [w for w in watchers if isinstance(w, Reads)]
+    try:
+        yield
+    finally:
+        home["watchers"] = watchers
+
+
+def recompute_grad(f: Callable) -> Callable:
+    """The same function, of which a tape keeps the arguments only: it runs again when its gradient is asked for."""
+
+    @wraps(f)
+    def decorated(*args: Any, **kwargs: Any) -> Any:
+        if any(needs_tracing(x) for x in flatten(args)[0]):
+            return f(*args, **kwargs)
+
+        @wraps(f)
+        def once(*args: Any) -> tuple[Any, Callable]:
+            with _unrecorded():
+                result = f(*args, **kwargs)
+
+            def gradient(*cotangents: Any, variables: Sequence[Variable] = ()) -> Any:
+                inputs, _ = flatten(args)
+                moving = [x for x in inputs if isinstance(x, (Array, Variable)) and x.dtype.kind == "f"]
+                with GradientTape() as tape:
+                    tape.watch(moving)
+                    again = f(*args, **kwargs)
+                found = tape.gradient(flatten(again)[0], [*moving, *variables], list(cotangents), "zero")
+                rest = iter(found)
+                grads = [next(rest) if isinstance(x, (Array, Variable)) and x.dtype.kind == "f" else None for x in inputs]
+                return (grads, list(rest)) if variables else grads
+
+            return result, gradient
+
+        return custom_gradient(once)(*args)
+
+    return decorated
