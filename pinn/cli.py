@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -18,11 +19,13 @@ from rich.text import Text
 
 from pinn import run
 from pinn.callbacks import Interrupt, progress, report
-from pinn.errors import ProblemError, RecipeError
+from pinn.errors import PinnError, ProblemError, RecipeError
 from pinn.template import write_template
 from pinn.version import __version__
 
 BAD_INPUT, ABORTED = 2, 130
+
+_LINE = re.compile(r":\d+$")  # how `where` ends when it names a line of a file
 
 app = typer.Typer(
     name="pinn", add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, rich_markup_mode="rich",
@@ -42,6 +45,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
     except typer.Abort:
         return _fail("aborted by Ctrl-C", ABORTED)
+    except MemoryError as error:
+        return _fail(f"there is not enough memory\n  why: {error}\n  fix: fewer points, or a smaller network", BAD_INPUT)
     except Exception as error:
         # told by shape, not by class: the engine has errors of its own, and typer's moved between its releases
         if hasattr(error, "what"):
@@ -177,13 +182,15 @@ def parse_settings(settings: Sequence[str]) -> dict[str, str]:
 
 @contextmanager
 def blame(path: Path) -> Iterator[None]:
-    """Say whose an unexpected exception is: one that passed through the problem file is told with its line there."""
+    """Say whose an exception is: one that passed through the problem file is told with its line there."""
     try:
         yield
     except Exception as error:
+        line = _line_in(path, error)
+        if isinstance(error, PinnError) and line is not None and not _LINE.search(error.where):
+            raise error.placed(f"{path}:{line}") from error
         if hasattr(error, "what"):
             raise
-        line = _line_in(path, error)
         if line is None:
             raise
         raise ProblemError(f"{type(error).__name__}: {error}", where=f"{path}:{line}",

@@ -23,6 +23,11 @@ class PinnError(Exception):
         lines = [what] + [f"  {name}: {text}" for name, text in (("where", where), ("why", why), ("fix", fix)) if text]
         super().__init__("\n".join(lines))
 
+    def placed(self, line: str) -> PinnError:
+        """The same failure at a `file:line`, which comes before what it already says of the place."""
+        where = f"{line}, in {self.where}" if self.where else line
+        return type(self)(self.what, where=where, why=self.why, fix=self.fix, code=self.code)
+
 
 class ProblemError(PinnError, ValueError):
     """A problem that does not say a solvable thing: a misspelt name, a missing condition, a wrong shape."""

@@ -122,7 +122,7 @@ class Objective:
             else:
                 same.append(term)
         patches = tuple(Patch.of(region, terms, supply) for region, terms in groups)
-        check_names(recipe, patches)
+        check_names(recipe, problem.terms)
         counts = [share_points(recipe.points, patch.region, patch.names, patch.is_interior) for patch in patches]
         clouds = tuple(sample(patch.region, n, recipe.sampling, rng) for patch, n in zip(patches, counts, strict=True))
         weights = tuple(np.array([weigh(patch.terms[owner], recipe.weighting) for owner in patch.owners]) for patch in patches)
@@ -249,13 +249,13 @@ def weigh(term: Term, weighting: Weights | None) -> float:
     return term.weight * (float(weighting or 1.0) if term.kind == "condition" else 1.0)
 
 
-def check_names(recipe: Recipe, patches: Sequence[Patch]) -> None:
+def check_names(recipe: Recipe, terms: Sequence[Term]) -> None:
     """RecipeError for points or weights of a name that no term or region has."""
-    terms = [name for patch in patches for name in (*patch.names, patch.region.name)]
+    names = [name for term in terms for name in (term.name, term.region.name)]
     for part, what, said in (("points", "points", recipe.points), ("weighting", "a weight", recipe.weighting)):
         if not isinstance(said, Mapping):
             continue
-        known = list(dict.fromkeys([*terms, "interior", "conditions", "equations"]))
+        known = list(dict.fromkeys([*names, "interior", "conditions", "equations"]))
         for name in said:
             if name not in known:
                 raise RecipeError(f"the recipe gives {what} of {name!r}, which is not there",

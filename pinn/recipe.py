@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import numbers
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -37,7 +37,7 @@ class Stage:
     name: str = ""
 
     def __post_init__(self) -> None:
-        if not all(callable(getattr(self.optimizer, method, None)) for method in ("init", "step", "carry")):
+        if not offers(self.optimizer, ("init", "step", "carry")):
             raise RecipeError(f"{self.optimizer!r} is no optimizer", why="a stage of a recipe is an optimizer or a Stage",
                               fix="stages=[Adam(learning_rate=1e-3), SSBroyden()]")
         if self.iterations is not None:
@@ -80,7 +80,7 @@ class Recipe:
 
     def __post_init__(self) -> None:
         asked = ("layout", "initial", "apply")
-        if self.network is not None and not all(callable(getattr(self.network, method, None)) for method in asked):
+        if self.network is not None and not offers(self.network, asked):
             raise RecipeError(f"{self.network!r} is no network", why=f"a network has the methods {', '.join(asked)}",
                               fix="network=MLP(width=32, depth=3)")
         if self.points is not None:
@@ -169,6 +169,11 @@ def share_points(points: Points | None, region: Region, names: tuple[str, ...], 
 def dimension(region: Region) -> int:
     """The dimension of a region itself: 0 for single points."""
     return max((piece.chart.cube for piece in region.pieces), default=0)
+
+
+def offers(thing: Any, methods: Iterable[str]) -> bool:
+    """Whether a thing, not the class of it, has these methods."""
+    return not isinstance(thing, type) and all(callable(getattr(thing, method, None)) for method in methods)
 
 
 def entries(value: Any) -> list[tuple[str, Any]]:

@@ -23,6 +23,7 @@ from pinn.archive import describe_network, load_solution, plain, save_solution, 
 from pinn.errors import FileError, ProblemError
 from pinn.events import Callback
 from pinn.history import History
+from pinn.objective import check_names
 from pinn.problem import Problem
 from pinn.recipe import Recipe, complete, share_points
 from pinn.solution import Solution
@@ -251,6 +252,7 @@ def joined(early: History, late: History) -> History:
 def check(problem: Problem, recipe: Recipe | None = None) -> list[tuple[str, list[Row]]]:
     """What a problem says, with no training: sections of rows (label, text, passed or None where nothing is claimed)."""
     recipe = complete(recipe, problem)
+    check_names(recipe, problem.terms)
     domain, sections = problem.domain, []
     bounds = ", ".join(f"{a:g} <= {name} <= {b:g}" for name, (a, b) in domain.bounds.items())
     rows: list[Row] = [("domain", bounds + (f", periodic in {', '.join(domain.periodic)}" if domain.periodic else ""), None),

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from pinn.errors import FileError, ProblemError, RecipeError, locate
+from pinn.jetspace import failure_location
 from pinn.problem import Problem
 from pinn.recipe import Recipe
 
@@ -137,10 +138,22 @@ def run_text(text: str, file: str) -> ModuleType:
     with beside(Path(file).parent):
         sys.modules[name] = module  # dataclasses look their module up while it runs
         try:
-            exec(code, module.__dict__)
+            with not_ending():
+                exec(code, module.__dict__)
         finally:
             del sys.modules[name]
     return module
+
+
+@contextmanager
+def not_ending() -> Iterator[None]:
+    """Raises FileError where code of the user's ends the program instead of stating a problem."""
+    try:
+        yield
+    except SystemExit as end:
+        raise FileError("the problem file ended the program", where=failure_location(end.__traceback__), code="ended",
+                        why="sys.exit, exit or quit was called while the file was read",
+                        fix='leave it out, or put it under if __name__ == "__main__":') from end
 
 
 @contextmanager
@@ -172,7 +185,7 @@ def make_problem(module: ModuleType, parameters: Mapping[str, Any], file: str) -
             raise ProblemError(f"problem() needs {', '.join(missing)}", where=locate(stated), code="parameter",
                                why="a parameter without a default must be given", fix=f"--set {missing[0]}=1.0")
         known |= parameters
-        with beside(Path(file).parent):
+        with beside(Path(file).parent), not_ending():
             problem = stated(**known)
     else:
         raise ProblemError(f"`problem` is of type {type(stated).__name__}", where=file, code="no-problem",
@@ -226,7 +239,7 @@ def _read(name: str, word: str, default: Any) -> Any:
     if isinstance(default, int):
         if value != int(value):
             raise RecipeError(f"--set {name}={word} is no whole number", why=f"the default of {name} is {default!r}",
-                              fix=f"--set {name}={round(value)}", code="number")
+                              fix=f"--set {name}={round(value)}, or {name}={float(default)} in the file", code="number")
         return int(value)
     return value
 

@@ -147,6 +147,9 @@ class Residual:
         if not callable(function):
             raise ProblemError(f"Residual needs a function, not a {type(function).__name__}", where=where, code="condition",
                                fix="Residual(lambda u, x: u.xx, on=domain.boundary)")
+        if name is not None and not (isinstance(name, str) and name):
+            raise ProblemError(f"the name of a Residual is {name!r}", where=where, why="it is shown in tables",
+                               fix='Residual(..., name="free end")', code="condition")
         _set(self, function=function, on=on, name=name, where=where)
 
     def residuals(self, space: JetSpace, domain: Domain) -> list[Term]:

@@ -13,25 +13,39 @@ import autodiff as ad
 from pinn.errors import PinnError, ProblemError, locate
 from pinn.jetspace.location import failure_location
 
+# What Python says of common mistakes, and how to mend them.
+FIXES = {
+    "truth value": "use np.where, or & and | between conditions",
+    "'Array' object is not callable": "write u and u.x, not u(x, t): a field is already its value at the point",
+    "len() of a scalar": "an unknown has no list of points: there is nothing to sum or loop over",
+    "can be converted to Python scalars": "use np.sin, not math.sin, and so on",
+    "only length-1 arrays": "use np.sin, not math.sin, and so on",
+    "for ^": "write u**2 for a square",
+}
+
 
 def arguments(function: Callable[..., Any], known: Iterable[str], role: str) -> tuple[str, ...]:
     """The names of `known` that a function asks for; an argument with a default that is not known keeps its default.
 
-    `role` says in messages what the function is.  Raises `ProblemError` (code `argument`).
+    A numpy function of one argument, `np.sin`, asks for x, as numpy calls it.  `role` says in messages what the function is.
+    Raises `ProblemError` (code `argument`).
     """
     known = tuple(known)
+    if _of_x(function) and "x" in known:
+        return ("x",)
+    example = "x" if "x" in known else known[0]
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError) as unknown:
         raise ProblemError(f"the argument names of {role} cannot be read", where=locate(function), code="argument",
-                           why="values are handed over by name", fix=f"wrap it: lambda {known[0]}: f({known[0]})") from unknown
+                           why="values are handed over by name", fix=f"wrap it: lambda {example}: f({example})") from unknown
     asked = []
     for parameter in parameters:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
             if parameter.kind is parameter.POSITIONAL_ONLY and parameter.default is not parameter.empty:
                 continue
             raise ProblemError(f"{role} has an argument {str(parameter)!r} that has no name to hand a value to",
-                               where=locate(function), code="argument", fix=f"lambda {known[0]}: f({known[0]})",
+                               where=locate(function), code="argument", fix=f"wrap it: lambda {example}: f({example})",
                                why=f"values are handed over by name, and the names here are {', '.join(known)}")
         if parameter.name in known:
             asked.append(parameter.name)
@@ -39,7 +53,7 @@ def arguments(function: Callable[..., Any], known: Iterable[str], role: str) -> 
             close = difflib.get_close_matches(parameter.name.lower(), known, 1, 0.3)
             raise ProblemError(f"{role} asks for {parameter.name!r}, which is not there", where=locate(function),
                                code="argument", why=f"the names here are {', '.join(known)}",
-                               fix=f"did you mean {close[0]!r}?" if close else f"use {known[0]!r}")
+                               fix=f"did you mean {close[0]!r}?" if close else "ask for names from that list only")
     return tuple(asked)
 
 
@@ -51,6 +65,8 @@ def call(function: Callable[..., Any], known: Mapping[str, Any], role: str) -> A
     asked = arguments(function, known, role)
     try:
         with np.errstate(all="ignore"):  # what is not finite is found and named afterwards
+            if _of_x(function):
+                return function(known["x"])
             return function(**{name: known[name] for name in asked})
     except PinnError:
         raise
@@ -59,9 +75,12 @@ def call(function: Callable[..., Any], known: Mapping[str, Any], role: str) -> A
         where = failure_location(error.__traceback__) or locate(function)
         raise ProblemError(f"{role}: {error.what}", where=where, why=error.why, fix=fix, code=error.code) from error
     except Exception as error:
-        ambiguous = isinstance(error, ValueError) and "truth value" in str(error)
         raise ProblemError(
             f"{role} raised {type(error).__name__}: {error}", code="user-function",
             where=failure_location(error.__traceback__) or locate(function),
             why="it received " + (", ".join(asked) or "nothing") + ", and runs as you wrote it",
-            fix="use np.where, or & and | between conditions" if ambiguous else "") from error
+            fix=next((fix for said, fix in FIXES.items() if said in str(error)), "")) from error
+
+
+def _of_x(function: Any) -> bool:
+    return isinstance(function, np.ufunc) and function.nin == function.nout == 1

@@ -7,15 +7,17 @@ import sys
 from types import FrameType, TracebackType
 
 import numpy as np
+import scipy
 
 import autodiff as ad
 
-# Frames of these packages are ours or numpy's; the innermost other frame is the user's.
-_OURS = tuple(os.path.dirname(os.path.abspath(path)) + os.sep for path in (os.path.dirname(__file__), ad.__file__, np.__file__))
+# Frames of these packages are ours, numpy's or scipy's; the innermost other frame is the user's.
+_FILES = (os.path.dirname(__file__), ad.__file__, np.__file__, scipy.__file__)
+_OURS = tuple(os.path.dirname(os.path.abspath(path)) + os.sep for path in _FILES)
 
 
 def is_user_file(path: str) -> bool:
-    """Whether a file belongs neither to this library, nor to numpy, nor to code that was generated."""
+    """Whether a file belongs neither to this library, nor to numpy or scipy, nor to code that was generated."""
     return not path.startswith(("<frozen", "<__array", "<string")) and not os.path.abspath(path).startswith(_OURS)
 
 

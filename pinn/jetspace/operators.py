@@ -128,7 +128,7 @@ def _components(vector: Any, space: JetSpace, word: str, allowed: tuple[int, ...
         counted = "one component" if len(parts) == 1 else f"{len(parts)} components"
         raise _refuse(f"{word} of a vector with {counted}", f"the coordinates of space are {', '.join(space.spatial)}"
                       + (", and curl is for the plane and for three dimensions" if len(space.spatial) not in allowed else ""),
-                      f"{word}(({', '.join('abc'[:len(space.spatial)])}))")
+                      f"{word}(({', '.join('abc'[:len(space.spatial)])}{',' * (len(space.spatial) == 1)}))")
     return parts
 
 

@@ -126,7 +126,9 @@ class JetSpace:
         return ad.Array(node, self)
 
     def permit(self, function: Callable[..., Any], arguments: tuple) -> None:
-        """Raises `ProblemError` (code `reduction`) for `np.mean(u)`: at one point it would quietly be u itself."""
+        """Raises `ProblemError` (codes `reduction`, `derivative`) for `np.mean(u)` and `u.T`, which would be u itself."""
+        if function is np.transpose and isinstance(arguments[0], ad.Array) and arguments[0].ndim == 0:
+            self.subscript(arguments[0], "T")
         if function in _REDUCING and arguments and isinstance(arguments[0], ad.Array) and arguments[0].ndim == 0:
             raise _reduction(f"np.{function.__name__}({title(arguments[0])})")
 

@@ -67,7 +67,8 @@ def _place(field: np.ndarray, inside: np.ndarray, shape: tuple[int, ...], points
             f"{what} is not finite, so there is nothing true to draw",
             where=", ".join(f"{name} = {value:.6g}" for name, value in zip(coordinates, where, strict=True)),
             why=f"{int(bad.sum())} of {bad.size} points are NaN or infinite",
-            fix="look at the loss history: a training that diverged needs a smaller learning rate")
+            fix="give a formula that is finite on the whole domain" if what.startswith("the exact") else
+                "look at the loss history: a training that diverged needs a smaller learning rate")
     placed = np.full(inside.size, np.nan)
     placed[inside] = field
     return placed.reshape(shape)

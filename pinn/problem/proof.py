@@ -54,7 +54,8 @@ def substitute_exact(exact: Exact, terms: Sequence[Term], domain: Domain, n: int
             continue
         both = np.concatenate([points, inside])
         jets = _differenced(exact, domain, both, wanted) if graphs is None else _derived(graphs, exact.space, both, wanted)
-        table += _rows(term, names, method, points, normals, jets)
+        with np.errstate(all="ignore"):  # what is not finite does not hold
+            table += _rows(term, names, method, points, normals, jets)
     return table
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -25,6 +26,7 @@ from pinn.problem.checks import (
 from pinn.problem.exact import Exact
 from pinn.problem.proof import Proof, substitute_exact
 
+_NAME = re.compile(r"[^./\\\0][^/\\\0]*")
 _DOMAIN = ("coordinates", "spatial", "bounds", "interior", "boundary", "contains")
 
 
@@ -52,6 +54,9 @@ class Problem:
 
     def __post_init__(self) -> None:
         where = user_location()
+        if self.name is not None and not (isinstance(self.name, str) and _NAME.fullmatch(self.name)):
+            raise ProblemError(f"name is {self.name!r}", where=where, why="results are kept in a folder of that name",
+                               fix='name="heat", without slashes', code="name")
         if not all(hasattr(type(self.domain), name) for name in _DOMAIN):
             raise ProblemError(f"domain is a {type(self.domain).__name__}, not a domain", where=where, code="domain",
                                fix="domain=Box(x=(0, 1)) * Time(t=(0, 1))")
@@ -75,7 +80,9 @@ class Problem:
         exact = None
         if self.exact is not None:
             exact = Exact(self.exact.function if isinstance(self.exact, Exact) else self.exact, space)
+            # inside and on the sides, where closed forms break down first
             exact.check(sample_points(self.domain.interior, 64, 1)[0])
+            exact.check(self.domain.grid(256)[0])
         for key, value in {"unknowns": unknowns, "equations": tuple(functions), "conditions": tuple(given), "exact": exact,
                            "weights": weights, "parameters": dict(self.parameters), "space": space, "terms": terms,
                            "notes": notes(equations, conditions, space, self.domain)}.items():

@@ -73,6 +73,22 @@ FILES = {
     "no recipe": (changed(("recipe = Recipe(network=MLP(width=6, depth=1), points=32, resample=False,", "recipe = dict("),
                           ("    stages=[Stage(Adam", "    a=[Stage(Adam")), "`recipe` is of type dict"),
     "a condition twice": (changed((CONDITIONS, "conditions=[Dirichlet(u=0), Dirichlet(u=1)]")), "given twice"),
+    "transposed": (changed((EQUATION, "return u.xx - u.T")), "no derivative u.T"),
+    "called": (changed((EQUATION, "return u(x).xx")), "write u and u.x, not u(x, t)"),
+    "summed": (changed((EQUATION, "return sum(u.xx)")), "no list of points"),
+    "math": (changed(("exact=lambda x: amplitude * np.sin(", "exact=lambda x: amplitude * __import__('math').sin(")),
+             "np.sin, not math.sin"),
+    "name of a residual": (changed((CONDITIONS, "conditions=[pinn.Residual(lambda u: u, name=3)]")), "name of a Residual is 3"),
+    "name of a problem": (changed((CONDITIONS, CONDITIONS + ", name='../../mine'")), "name is '../../mine'"),
+    "nan in exact at an end": (changed((EXACT, "exact=lambda x: x / x")), "exact solution of u is nan at x = 0"),
+    "a class of networks": (changed(("network=MLP(width=6, depth=1)", "network=MLP")), "is no network"),
+    "a class of optimizers": (changed(("Stage(SSBroyden(), iterations=60)", "SSBroyden")), "is no optimizer"),
+    "ends the program": (changed(("def problem(", "raise SystemExit\n\ndef problem(")), "ended the program where: mine.py:"),
+    "ends the program inside": (changed(("    def tiny", "    quit()\n\n    def tiny")), "ended the program where: mine.py:"),
+    "line of a face": (changed(NAMED, (CONDITIONS, "conditions=[Dirichlet(u=0, on=DOMAIN.face(x=0.5))]")),
+                       "where: mine.py:16, in face(x=0.5)"),
+    "line of a recipe": (changed((POINTS, "points=0")), "where: mine.py:7 "),
+    "more points than memory": (changed((POINTS, "points=10**13")), "not enough memory"),
     "unknown condition": (changed((CONDITIONS, "conditions=[Dirichlet(w=0)]")), "'w', which is no unknown"),
 }
 
@@ -112,7 +128,8 @@ def test_problem_files(name, folder, capsys):
     assert "mine.py" in message or "fix:" in message
 
 
-@pytest.mark.parametrize("name", ["no Python", "no problem", "raises", "misspelt derivative", "nan in exact"])
+@pytest.mark.parametrize("name", ["no Python", "no problem", "raises", "misspelt derivative", "nan in exact",
+                                  "points of nobody", "weights of nobody", "more points than memory"])
 def test_checking_refuses_what_solving_refuses(name, folder, capsys):
     write_tiny(folder, "mine.py", FILES[name][0])
     refused(["check", "mine.py"], folder, capsys, FILES[name][1])
