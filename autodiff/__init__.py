@@ -4,11 +4,14 @@ from . import rules  # noqa: F401  (fills the table of primitives)
 from .array import Array, lift
 from .checking import check_derivatives
 from .compile import BoundProgram, PointProgram
+from .custom import custom_gradient, recompute_grad
 from .errors import (
     ArgumentError,
     AutodiffError,
     CompileError,
+    DegenerateWarning,
     DifferentiationError,
+    MatrixError,
     NoRuleError,
     NumericsError,
     ShapeError,
@@ -17,7 +20,9 @@ from .errors import (
 )
 from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, stop_gradient, value_and_grad, vjp, vmap
 from .graph import SYMBOL, VIEW, Node, substitute, symbol, text, view, walk
+from .health import check_numerics, debug_numerics
 from .interpret import evaluate
+from .rules.activations import elu, gelu, leaky_relu, log_softmax, logsumexp, relu, sigmoid, silu, softmax, softplus
 from .rules.reduction import sum_points
 from .tape import GradientTape, TapeWarning, UnconnectedWarning
 from .transforms import Collapsed, Forward, Laplacian, Taylor, forward, rebuild, reverse, taylor
@@ -25,10 +30,12 @@ from .types import POINT, SHARED
 from .variable import Variable, constant
 
 __all__ = [
-    "GradientTape", "TapeError", "TapeWarning", "UnconnectedWarning", "Variable", "constant",
+    "GradientTape", "TapeError", "TapeWarning", "UnconnectedWarning", "Variable", "check_numerics", "constant",
+    "custom_gradient", "debug_numerics", "recompute_grad",
     "POINT", "SHARED", "SYMBOL", "VIEW", "ArgumentError", "Array", "AutodiffError", "BoundProgram", "Collapsed", "CompileError",
     "DifferentiationError", "Forward", "Laplacian", "Node", "NoRuleError", "NumericsError", "PointProgram",
     "ShapeError", "Taylor", "TraceError", "check_derivatives", "evaluate", "forward", "grad", "hessian", "hvp",
     "jacobian", "jet", "jvp", "laplacian", "lift", "rebuild", "reverse", "substitute", "sum_points", "symbol", "taylor", "text",
-    "stop_gradient", "value_and_grad", "view", "vjp", "vmap", "walk",
+    "elu", "gelu", "leaky_relu", "log_softmax", "logsumexp", "relu", "sigmoid", "silu", "softmax", "softplus",
+    "DegenerateWarning", "MatrixError", "stop_gradient", "value_and_grad", "view", "vjp", "vmap", "walk",
 ]  # fmt: skip

@@ -12,8 +12,24 @@ _LIBRARY = os.path.dirname(os.path.abspath(__file__))
 
 
 def is_library(path: str) -> bool:
-    """Whether a file belongs to this package or to numpy, or to the interpreter itself."""
-    return path.startswith((_LIBRARY, "<frozen ", "<__array_function__")) or f"{os.sep}numpy{os.sep}" in path
+    """Whether a file belongs to this package, to numpy or scipy, or to the interpreter itself."""
+    return path.startswith((_LIBRARY, "<frozen ", "<__array_function__")) or _is_of("numpy", path) or _is_of("scipy", path)
+
+
+def _is_of(package: str, path: str) -> bool:
+    return f"{os.sep}{package}{os.sep}" in path
+
+
+def scipy_call() -> str:
+    """The function of scipy that is running, as the user wrote it: `scipy.special.softmax`; empty if there is none."""
+    frame: FrameType | None = sys._getframe(1)
+    name = ""
+    while frame is not None and is_library(frame.f_code.co_filename):
+        if _is_of("scipy", frame.f_code.co_filename):
+            module = frame.f_globals.get("__name__", "scipy").partition("._")[0]
+            name = f"{module}.{frame.f_code.co_name}"
+        frame = frame.f_back
+    return name
 
 
 def user_location() -> str:
