@@ -13,6 +13,7 @@ Constructors (`make`) simplify: a node that exists is already simple.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -28,9 +29,10 @@ FUNCTIONS: dict[Callable, Callable] = {}   # numpy function -> what our arrays d
 
 
 class Primitive:
-    """What all sorts share: a name in the table."""
+    """What all sorts share: a name in the table, and perhaps, for kernels, what it is for the features of one point."""
 
     sort = ""
+    written_out: Callable | None = None
 
     def __init__(self, name: str):
         self.name = name
@@ -212,7 +214,11 @@ def broadcast_shapes(name: str, args: tuple[Node, ...]) -> Shape:
 def _broadcast_value(shape: Shape, batch: int, x: np.ndarray) -> np.ndarray:
     lead = x.shape[:batch]
     inner = (1,) * (len(shape) - (x.ndim - batch)) + x.shape[batch:]
-    return np.broadcast_to(x.reshape(lead + inner), lead + shape)
+    if math.prod(lead + shape) > 4096:
+        return np.broadcast_to(x.reshape(lead + inner), lead + shape)
+    y = np.empty(lead + shape, x.dtype)  # quicker than a view, as long as it is small
+    y[...] = x.reshape(lead + inner)
+    return y
 
 
 def _broadcast_transpose(ct: Node, index: int, node: Node) -> Node:

@@ -13,9 +13,10 @@ from . import (
     scan,
     special,
     statistics,
+    written_out,
 )
 
 __all__ = [
     "activations", "arithmetic", "assembly", "contraction", "elementwise", "layout", "linalg", "order", "reduction", "scan",
-    "special", "statistics",
+    "special", "statistics", "written_out",
 ]  # fmt: skip

@@ -222,7 +222,7 @@ def round_(x, decimals=0):
     return np.rint(x) if decimals == 0 else np.rint(x * 10.0**decimals) / 10.0**decimals
 
 
-_NODES, _WEIGHTS = (0.5 * (np.polynomial.legendre.leggauss(40)[0] + 1.0), 0.5 * np.polynomial.legendre.leggauss(40)[1])
+NODES, WEIGHTS = (0.5 * (np.polynomial.legendre.leggauss(40)[0] + 1.0), 0.5 * np.polynomial.legendre.leggauss(40)[1])
 
 
 def _sinc_derivative_value(order: int):
@@ -241,7 +241,7 @@ def _sinc_derivative_value(order: int):
         s = np.sin(far) / far
         for k in range(1, order + 1):
             s = (np.sin(far + 0.5 * np.pi * k) - k * s) / far
-        small = phase * (turn(np.where(near, z, 0.0)[..., None] * _NODES) @ (_WEIGHTS * _NODES**order))
+        small = phase * (turn(np.where(near, z, 0.0)[..., None] * NODES) @ (WEIGHTS * NODES**order))
         return (np.pi**order * np.where(near, small, s)).astype(np.result_type(x.dtype, np.float32), copy=False)
 
     return value

@@ -53,7 +53,7 @@ def _sum_transpose(ct: Node, index: int, node: Node) -> Node:
     return broadcast(ct if ct.shape in ((), kept) else RESHAPE.make((ct,), kept), x.shape)
 
 
-SUM = Linear("sum", lambda axes, batch, x: x.sum(tuple(a + batch for a in axes)), _axes_shape, _sum_transpose, _sum_simplify,
+SUM = Linear("sum", lambda axes, batch, x: x.sum(tuple([a + batch for a in axes])), _axes_shape, _sum_transpose, _sum_simplify,
              batch=lambda n, axes, x: SUM.make((x,), tuple(a + 1 for a in axes)))  # fmt: skip
 
 

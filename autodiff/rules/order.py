@@ -106,11 +106,19 @@ def take_along_axis(arr, indices, axis=-1):
 # ---- extremes -----------------------------------------------------------------------------------------------------------
 
 
+def _shares_value(attr: tuple[str, tuple[int, ...]], batch: int, x: np.ndarray) -> np.ndarray:
+    which, axes = attr[0], tuple(a + batch for a in attr[1])
+    attained = (x == (np.max if which == "max" else np.min)(x, axes, keepdims=True)).astype(x.dtype)
+    return attained / attained.sum(axes, keepdims=True)
+
+
+# 1 where x attains the extreme, shared evenly among ties
+SHARES = Opaque("shares", _shares_value, lambda attr, x: x.shape, no_tangent, no_cotangents, picks=True,
+                batch=lambda n, attr, x: SHARES.make((x,), (attr[0], tuple(a + 1 for a in attr[1]))))  # fmt: skip
+
+
 def _shares(node: Node) -> Array:
-    """1 where x attains the extreme, shared evenly among ties, with the shape of x."""
-    x, kept = Array(node.args[0]), tuple(1 if i in node.attr else n for i, n in enumerate(node.args[0].shape))
-    attained = (x == np.reshape(Array(node), kept)).astype(x.dtype)
-    return attained / np.sum(attained, axis=node.attr, keepdims=True)
+    return call(SHARES, Array(node.args[0]), attr=(node.op.name, node.attr))
 
 
 def _extreme_forward(node: Node, tangents: list[Node | None]) -> Node | None:

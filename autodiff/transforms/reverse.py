@@ -22,13 +22,14 @@ def reverse(outputs: Sequence[Node], seeds: Sequence[Node | None], sources: Iter
     """Cotangents of `sources` for the cotangents `seeds` of `outputs`; None where no path leads from source to output.
 
     `masked` says that a seed may be exactly zero where a derivative is not finite, and that zero must win; by default it is so
-    if there is a selection in the program.
+    for what a selection chooses from.
     """
     sources = list(sources)
     live = depends(outputs, sources)
     order = [n for n in walk(outputs) if n.serial in live]
-    # with a selection somewhere, a cotangent can be exactly zero in a branch whose derivative is not finite: zero must win
-    masked = masked or any(n.op.sort == "select" for n in order)
+    # below a selection, a cotangent can be exactly zero in a branch whose derivative is not finite: zero must win
+    choices = [n for n in order if n.op.sort == "select" or n.op is TABLE["gated"]]
+    guarded = live if masked else {n.serial for n in walk([a for n in choices for a in n.args])}
     wanted = {s.serial for s in sources}
     cotangent: dict[int, Node] = {}
 
@@ -47,7 +48,7 @@ def reverse(outputs: Sequence[Node], seeds: Sequence[Node | None], sources: Iter
         if node.serial not in wanted:
             del cotangent[node.serial]
         if node.args:
-            for a, g in zip(node.args, _pull(node, ct, live, masked), strict=True):
+            for a, g in zip(node.args, _pull(node, ct, live, node.serial in guarded), strict=True):
                 give(a, g)
     return [cotangent.get(s.serial) for s in sources]
 

@@ -7,18 +7,25 @@ from collections.abc import Iterable
 from ..array import Array, lift
 from ..graph import Node, walk
 from ..primitive import broadcast
+from ..types import POINT
 
 
 def lower(outputs: Iterable[Node]) -> list[Node]:
-    """The same values, with every elementwise primitive that has a `lowered` form written out (sech^2 as 1 - tanh^2)."""
+    """The same values, with every elementwise primitive that has a `lowered` form written out (sech^2 as 1 - tanh^2), and so what
+    compares or rearranges the features of a point."""
     outputs = list(outputs)
     new: dict[int, Node] = {}
     for node in walk(outputs):
         args = tuple(new[a.serial] for a in node.args)
         lowered = getattr(node.op, "lowered", None)
+        written_out = getattr(node.op, "written_out", None) if node.lane is POINT else None
+        y = None
         if lowered is not None:
-            y = broadcast(lift(lowered(*[Array(a) for a in args])), node.shape)
-            new[node.serial] = lower([y])[0]
+            y = lowered(*[Array(a) for a in args])
+        elif written_out is not None:
+            y = written_out(node.attr, *[Array(a) for a in args])
+        if y is not None:
+            new[node.serial] = lower([broadcast(lift(y), node.shape)])[0]
         else:
             same = all(a is b for a, b in zip(args, node.args, strict=True))
             new[node.serial] = node if same else node.op.make(args, node.attr)

@@ -119,6 +119,7 @@ EXAMPLES: dict[str, list[tuple[Any, tuple[np.ndarray, ...]]]] = {
     "put": [((0, 4), (np.array([2, 0, 2]), normal(3))), ((1, 3), (np.array([[1, 1], [0, 2]]), normal(2, 2)))],
     "max": [((0,), (normal(4),)), ((0, 1), (normal(2, 3),)), ((1,), (np.array([[1.0, 3.0, 3.0]]),))],
     "min": [((0,), (normal(4),)), ((1,), (normal(2, 3),))],
+    "shares": [(("max", (0,)), (np.array([1.0, 3.0, 3.0, 2.0]),)), (("min", (1,)), (normal(2, 3),))],
     "same": [(7, (normal(2, 3),))],
     "solve": [(None, (normal(3, 3), normal(3, 2))), (None, (normal(2, 2, 2), normal(2, 2, 1)))],
     "inv": [(None, (normal(3, 3),)), (None, (normal(2, 2, 2),))],
@@ -158,7 +159,7 @@ WITHIN = {
     "qr_q": lambda x: np.linalg.qr(x).Q,
     "qr_r": lambda x: np.linalg.qr(x).R,
 }
-LANES_ONLY = {"sum_points"}  # has a test of its own below
+LANES_ONLY = {"sum_points", "custom_gradient"}  # have tests of their own
 
 CASES = elementwise_examples() + [Example(name, attr, args) for name, several in EXAMPLES.items() for attr, args in several]
 
@@ -167,7 +168,7 @@ def is_smooth(case: Example) -> bool:
     """Whether the example has a derivative there: it is none of conditions, positions and ties."""
     if not case.moving or getattr(case.op, "derivative", True) is None or case.function(*case.args).dtype.kind != "f":
         return False
-    return case.name not in ("max", "min") or np.unique(case.args[0]).size == case.args[0].size
+    return case.name not in ("max", "min", "shares") or np.unique(case.args[0]).size == case.args[0].size
 
 
 SMOOTH = [c for c in CASES if is_smooth(c)]
