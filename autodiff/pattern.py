@@ -14,7 +14,7 @@ import numpy as np
 
 from .array import Array, lift, unknown
 from .errors import NoRuleError, TraceError
-from .graph import Node, substitute, walk
+from .graph import Node, constant, substitute, walk
 from .primitive import FUNCTIONS, broadcast
 from .program import flatten
 from .recording import Event, name_of_operation
@@ -22,6 +22,7 @@ from .straight import straight_line
 from .transforms import Batch, rebuild, reverse
 
 LARGEST_CACHE = 4096
+ZERO = constant(0.0)
 
 
 class Pattern:
@@ -80,8 +81,8 @@ class Pullback:
         pulled = reverse(of.outputs, seeds, [of.leaves[i] for i in to], masked)
         # a result is at hand, it need not be computed again
         results = {y: unknown("result", y.shape, y.dtype) for y in of.outputs if y.args}
-        found = [(i, c) for i, c in zip(to, pulled, strict=True) if c is not None]
-        nodes = [_like(c, of.leaves[i]) for i, c in found]
+        # a path with derivative zero is a path: only what is not connected has no cotangent
+        nodes = [_like(ZERO if c is None else c, of.leaves[i]) for i, c in zip(to, pulled, strict=True)]
         nodes = substitute(nodes, results, rebuild)
         cotangents = {seed: unknown("cotangents", (batch, *seed.shape), seed.dtype) for seed in seeds if seed} if batch else {}
         if batch:
@@ -91,7 +92,7 @@ class Pullback:
         self.arguments = tuple(i for i, leaf in enumerate(of.leaves) if leaf.serial in reached)
         self.results = tuple(i for i, y in enumerate(of.outputs) if y in results and results[y].serial in reached)
         self.seeds = tuple(i for i, seed in enumerate(seeds) if seed is not None)
-        self.to = tuple(i for i, _ in found)
+        self.to = tuple(to)
         leaves = [of.leaves[i] for i in self.arguments] + [results[of.outputs[i]] for i in self.results]
         leaves += [cotangents[s] if batch else s for s in seeds if s is not None]
         self.pattern = Pattern(f"the gradient of {of.name}", leaves, nodes)
