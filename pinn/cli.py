@@ -104,7 +104,7 @@ def solve(
             None if note is None else partial(note, "finishing this step; press Ctrl-C again to abort at once"))))
         try:
             solution = run.solve_and_report(stated, recipe, seconds=seconds, seed=seed, threads=threads, out=out,
-                                            resume=resume, callbacks=tuple(callbacks))
+                                            resume=resume, callbacks=tuple(callbacks), file=path)
         except KeyboardInterrupt:
             stack.close()
             raise SystemExit(_fail("aborted by Ctrl-C; nothing more was written", ABORTED)) from None

@@ -93,9 +93,9 @@ def solve(
     return replace(solution, gallery=write_plots, saver=save_solution, origin=origin)
 
 
-def named(problem: Problem) -> tuple[Problem, Origin]:
+def named(problem: Problem, file: Path | None = None) -> tuple[Problem, Origin]:
     """A problem with a name and parameters, and what makes it again."""
-    origin = Origin.of(problem)
+    origin = Origin.of(problem, file)
     if problem.name is None:
         problem = replace(problem, name=origin.name, parameters=origin.parameters)
     return problem, origin
@@ -103,14 +103,15 @@ def named(problem: Problem) -> tuple[Problem, Origin]:
 
 def solve_and_report(
     problem: Problem, recipe: Recipe | None = None, *, seconds: float | None = None, seed: int = 0, threads: int | None = None,
-    out: str | Path | None = None, resume: bool = False, callbacks: Sequence[Callback] = (),
+    out: str | Path | None = None, resume: bool = False, callbacks: Sequence[Callback] = (), file: Path | None = None,
 ) -> Solution:  # fmt: skip
     """Solve a problem and write `summary.json`, `history.csv`, `solution.npz` and pictures to `results/<problem>/<run>/`.
 
     The folder is tried before any training, and gets its files all at once when everything has been written.  With `resume`
-    training begins from the latest run in `results/<problem>/`, or that in `out`.  Raises as `solve`.
+    training begins from the latest run in `results/<problem>/`, or that in `out`; `file` is where the problem was read from.
+    Raises as `solve`.
     """
-    problem, origin = named(problem)
+    problem, origin = named(problem, file)
     home = RESULTS / origin.name
     before = _resumed(Path(out) if out is not None else _latest(home), problem, recipe) if resume else None
     folder = Path(out) if out is not None else _fresh(home)

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from pinn.conditions import Term
 from pinn.errors import FileError, ProblemError, RecipeError, locate
 from pinn.jetspace import failure_location
 from pinn.problem import Problem
@@ -32,28 +33,28 @@ class Origin:
     file: str = ""
 
     @staticmethod
-    def of(problem: Problem) -> Origin:
-        """The origin of a problem, found by the file of its first equation.
+    def of(problem: Problem, file: Path | None = None) -> Origin:
+        """The origin of a problem, read from `file`, or found by the file of its first equation.
 
         Parameters that the problem does not remember are read from what its functions have closed over.  Of the file only the
-        statements that `problem` rests on are kept, and run, so that a script that solves is not run a second time; and they
-        are kept only if they give the same equations again.
+        statements that `problem` rests on are kept, and run, so that a script that solves is not run a second time; a `file`
+        that was run as a whole a moment ago may be kept as a whole.  Both only if they give the same equations again.
         """
         code = getattr(problem.equations[0], "__code__", None)
-        path = Path(code.co_filename) if code is not None else Path()
+        path = file or (Path(code.co_filename) if code is not None else Path())
         name = problem.name or (path.stem if path.suffix == ".py" else "problem")
-        parameters = dict(problem.parameters)
-        try:
-            text = needed(path.read_text(encoding="utf-8")) if path.suffix == ".py" else ""
-            if text:
-                module = run_text(text, str(path))
-                parameters = parameters or _remembered(module, problem)
-                again = make_problem(module, parameters, str(path))
-                if not _same(again, problem):
-                    text = ""
-        except Exception:  # whatever a user's file does when run again, a solution can still be saved without it
-            text = ""
-        return Origin(name, text, parameters, str(path) if text else "")
+        for select in (needed, str) if file is not None else (needed,):
+            parameters = dict(problem.parameters)
+            try:
+                text = select(path.read_text(encoding="utf-8")) if path.suffix == ".py" or file is not None else ""
+                if text:
+                    module = run_text(text, str(path))
+                    parameters = parameters or _remembered(module, problem)
+                    if _same(make_problem(module, parameters, str(path)), problem):
+                        return Origin(name, text, parameters, str(path))
+            except Exception:  # whatever a user's file does when run again, a solution can still be saved without it
+                continue
+        return Origin(name, "", dict(problem.parameters))
 
 
 def read_problem(path: Path, overrides: Mapping[str, str] | None = None) -> tuple[Problem, Recipe | None]:
@@ -83,11 +84,16 @@ def read_problem(path: Path, overrides: Mapping[str, str] | None = None) -> tupl
 def needed(text: str, name: str = "problem") -> str:
     """The statements of a source text that a top-level name rests on, in their order, or "" where it is not bound.
 
+    What rests on a list that is filled before the name is bound, `conditions.append(...)`, rests on the filling, too.
+
     Raises SyntaxError for what is not Python.
     """
     body = ast.parse(text).body
     lines = text.splitlines(keepends=True)
     bound = [_names(statement, ast.Store) for statement in body]
+    modules = {one for k, names in enumerate(bound) if isinstance(body[k], ast.Import | ast.ImportFrom) for one in names}
+    last = max((k for k, names in enumerate(bound) if name in names), default=0)
+    bound = [names | (_changed(body[k]) - modules if k < last else set()) for k, names in enumerate(bound)]
     wanted, todo = set(), [name]
     while todo:
         one = todo.pop()
@@ -95,11 +101,13 @@ def needed(text: str, name: str = "problem") -> str:
             if one in names and index not in wanted and not _is_main(body[index]):
                 wanted.add(index)
                 todo += _names(body[index], ast.Load)
-    future = {k for k, one in enumerate(body) if isinstance(one, ast.ImportFrom) and one.module == "__future__"}
+    # of `from pinn import *` nobody knows what rests on it
+    always = {k for k, one in enumerate(body) if isinstance(one, ast.ImportFrom)
+              and (one.module == "__future__" or one.names[0].name == "*")}
     if not wanted:
         return ""
     starts = [min([one.lineno, *(mark.lineno for mark in getattr(one, "decorator_list", []))]) for one in body]
-    return "".join("".join(lines[starts[k] - 1:body[k].end_lineno]) for k in sorted(wanted | future))
+    return "".join("".join(lines[starts[k] - 1:body[k].end_lineno]) for k in sorted(wanted | always))
 
 
 def _names(statement: ast.stmt, context: type[ast.expr_context]) -> set[str]:
@@ -115,6 +123,16 @@ def _names(statement: ast.stmt, context: type[ast.expr_context]) -> set[str]:
             if isinstance(node, ast.Import | ast.ImportFrom):
                 found |= {(alias.asname or alias.name).split(".")[0] for alias in node.names}
     return found
+
+
+def _changed(statement: ast.stmt) -> set[str]:
+    """The names of which a statement calls methods or sets parts when it is run."""
+    if isinstance(statement, ast.FunctionDef | ast.ClassDef):
+        return set()
+    parts = [node.func if isinstance(node, ast.Call) else node for node in ast.walk(statement)
+             if isinstance(node, ast.Call) or isinstance(getattr(node, "ctx", None), ast.Store)]
+    owners = [part.value for part in parts if isinstance(part, ast.Attribute | ast.Subscript)]
+    return {owner.id for owner in owners if isinstance(owner, ast.Name)}
 
 
 def _is_main(statement: ast.stmt) -> bool:
@@ -260,6 +278,8 @@ def _remembered(module: ModuleType, problem: Problem) -> dict[str, Any]:
 
 def _same(a: Problem, b: Problem) -> bool:
     """Whether two problems have the same residuals on the same regions: equal expressions are one node."""
-    return a.domain == b.domain and len(a.terms) == len(b.terms) and all(
-        s.name == t.name and s.region == t.region and [r.node for r in s.residuals] == [r.node for r in t.residuals]
-        for s, t in zip(a.terms, b.terms, strict=True))
+    def said(term: Term) -> list[Any]:  # predicates are other functions each time
+        return [term.name, term.region.name, [(piece.chart, piece.measure) for piece in term.region.pieces],
+                [residual.node for residual in term.residuals]]
+
+    return a.domain == b.domain and list(map(said, a.terms)) == list(map(said, b.terms))

@@ -215,6 +215,18 @@ def test_what_a_problem_rests_on_is_cut_out_of_its_file():
     for left in ("recipe", "open(", "solve(problem", "assert"):
         assert left not in text
     assert needed("x = 1\n") == ""
+    filled = "from pinn import *\nparts = []\nfor x in (0, 1):\n    parts.append(x)\nproblem = Problem(parts)\n"
+    assert needed(filled + "parts.append(solve(problem))\n") == filled
+
+
+def test_a_run_holds_its_problem_whatever_its_file_does(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("tiny.py").write_text(TEXT.replace("import pinn\n", "import pinn\nfrom pinn import *\n").replace(
+        "[Dirichlet(u=0)]", "[Dirichlet(u=0, on=Box(x=(0, 1)).boundary.where(lambda x: x > 0.5)), *GIVEN]").replace(
+        "\n\ndef problem", "\nGIVEN = []\nadd = GIVEN.append\nadd(Dirichlet(u=0, on=Box(x=(0, 1)).face(x=0)))\n\ndef problem"))
+    assert cli.main(["solve", "tiny.py", "--quiet", "--out", "out"]) == 0
+    Path("tiny.py").unlink()
+    assert load("out").errors["u"]["relative_l2"] < 0.1 and cli.main(["plot", "out"]) == 0
 
 
 def test_checking_tells_what_is_demanded_placed_and_proven(tiny, capsys):
