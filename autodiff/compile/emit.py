@@ -20,9 +20,11 @@ from .schedule import HEAVY, Loop, Pairs, Plan, Product, cost
 HEADER = """import math
 import numpy as np
 from autodiff.compile.elementary import VECTOR, wide_vectors
+from autodiff.compile.memory import get, put
 from autodiff.compile.products import nn_tile, nt_tile
 from autodiff.compile.scalar import cbrt, sinc
 from autodiff.compile.store import jit, main
+from autodiff.compile.target import part_of_kernel, whole_kernel
 {vectors}
 f64, f32, i8 = np.float64, np.float32, np.int64
 
@@ -31,6 +33,7 @@ f64, f32, i8 = np.float64, np.float32, np.int64
 CALL = """
 @main
 def call(c0, c1, last, per, tiles, total, {args}):
+ whole_kernel()
  for c in range(c0, c1):
   a = acc[c]
   for i in range(a.size): a[i] = 0.0
@@ -60,11 +63,11 @@ class Emitter:
             else:
                 self._pairs(step)
         args = ", ".join(["pts", *vectors, "ws", "acc", "out"])
-        body = "".join(f" {c}\n" for c in self.calls) or " pass\n"
+        body = "".join(f" {c}\n" for c in self.calls)
         self.source = (
             HEADER.format(vectors="\n".join(f"v_{name} = VECTOR['{name}']" for name in sorted(VECTOR)))
-            + "\n".join("@jit\n" + text.replace("$", name, 1) for text, name in self.functions.items())
-            + f"\n@jit\ndef tile(q, r, {args}):\n{body}"
+            + "\n".join("@jit\n" + _part(text.replace("$", name, 1)) for text, name in self.functions.items())
+            + f"\n@jit\ndef tile(q, r, {args}):\n part_of_kernel()\n{body}"
             + CALL.format(args=args, args_a=args.replace("acc", "a"), columns=max(len(columns), 1) * points, rows=rows * points)
         )
 
@@ -109,6 +112,12 @@ class Emitter:
         self._call(name, *writer.inputs, *writer.parameters)
 
 
+def _part(text: str) -> str:
+    """The text of a function that says that it is only a part of the kernel."""
+    head, body = text.split("\n", 1)
+    return f"{head}\n part_of_kernel()\n{body}"
+
+
 class LoopWriter:
     """The text of one loop nest and the offsets that its call must pass."""
 
@@ -123,6 +132,7 @@ class LoopWriter:
         self.top: list[str] = []                 # once per call
         self.row: list[str] = []                 # once per feature
         self.inputs: list[str] = []
+        self.buffers: dict[int, int] = {}        # buffer -> its number in this loop
 
     def _parameter(self, key: object, value: int) -> str:
         if key not in self.names:
@@ -141,6 +151,16 @@ class LoopWriter:
             lines = self.row if node.shape and feature == "h" else self.top
             lines.append(f"{name} = {start}{step} + {channel * self.P}")
         return self.pointers[key]
+
+    def _scope(self, node: Node) -> int:
+        """The number of a stored value's buffer among those of this loop; 0 are the points."""
+        return self.buffers.setdefault(self.plan.buffer[node.serial][0], len(self.buffers) + 1)
+
+    def _load(self, node: Node, feature: str = "h") -> str:
+        return f"get(ws, {self._pointer(node, feature)} + p, {self._scope(node)})"
+
+    def _store(self, node: Node, value: str, feature: str = "h") -> str:
+        return f"put(ws, {self._pointer(node, feature)} + p, {self._scope(node)}, {value})"
 
     def _number(self, value: float) -> str:
         if isinstance(value, bool):
@@ -195,17 +215,17 @@ class LoopWriter:
                     return self._shared(n)
                 value[n.serial] = f"v{len(value)}"
                 if n.op is SYMBOL:
-                    lines.append(f"{value[n.serial]} = pts[q + {self._column(n) * self.P} + p]")
+                    lines.append(f"{value[n.serial]} = get(pts, q + {self._column(n) * self.P} + p, 0)")
                 else:
-                    lines.append(f"{value[n.serial]} = ws[{self._pointer(n)} + p]")
+                    lines.append(f"{value[n.serial]} = {self._load(n)}")
             return value[n.serial]
 
         for n in (n for n in self.work if n.serial in wanted):
             if n.op is TABLE["stack"]:
-                lines.extend(f"ws[{self._pointer(n, str(i))} + p] = {read(a)}" for i, a in enumerate(n.args))
+                lines.extend(self._store(n, read(a), str(i)) for i, a in enumerate(n.args))
                 continue
             if n.op is TABLE["index"]:
-                text = f"ws[{self._pointer(n.args[0], str(n.attr[0]))} + p]"
+                text = self._load(n.args[0], str(n.attr[0]))
             elif n.op is BROADCAST:
                 text = read(n.args[0])
             else:
@@ -213,7 +233,7 @@ class LoopWriter:
             value[n.serial] = f"v{len(value)}"
             lines.append(f"{value[n.serial]} = {text}")
             if n.serial in keep:
-                lines.append(f"ws[{self._pointer(n)} + p] = {value[n.serial]}")
+                lines.append(self._store(n, value[n.serial]))
         for n in roots:
             if n.op is not TABLE["stack"]:
                 read(n)
@@ -241,7 +261,7 @@ class LoopWriter:
 
         for n in loop.sums:
             self._pointer(n)
-            lines.append(f"ws[{self._pointer(n)} + p] += {read(n.args[0])}")
+            lines.append(self._store(n, f"{self._load(n)} + {read(n.args[0])}"))
         for j, t in enumerate(loop.targets):
             place = self._parameter(("target", t.kind, t.offset), t.offset * (P if t.kind == "row" else 1))
             if t.kind == "sum":

@@ -15,8 +15,8 @@ from .schedule import Plan, Target
 from .store import load
 
 CHUNKS = 8           # partial sums, added in order: the same bits for 1 to 8 threads
-CACHE_BYTES = 1_050_000  # a tile's workspace should fit the second-level cache
-SMALLEST, LARGEST = 32, {"f64": 128, "f32": 256}
+CACHE_BYTES = 1_200_000  # a tile's workspace should fit the second-level cache
+SMALLEST, LARGEST = 32, {"f64": 64, "f32": 128}
 
 
 def aligned(size: int, dtype: np.dtype) -> np.ndarray:

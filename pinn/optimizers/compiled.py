@@ -13,6 +13,6 @@ FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
 def compiled(function: Callable) -> Callable:
     """`function` compiled by Numba on its first call, without the interpreter lock; cached unless no folder can be written."""
     try:
-        return numba.njit(cache=True, nogil=True, fastmath=FASTMATH)(function)
+        return numba.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")(function)
     except RuntimeError:  # Numba raises at decoration when neither the package nor the home folder is writable
-        return numba.njit(nogil=True, fastmath=FASTMATH)(function)
+        return numba.njit(nogil=True, fastmath=FASTMATH, error_model="numpy")(function)
