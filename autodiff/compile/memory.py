@@ -1,8 +1,8 @@
 """Reads and writes of the workspace that say which buffer they touch.
 
-LLVM cannot know that two buffers of one flat workspace do not overlap.  It compares their ranges before a loop, over all rows at
-once, and finds that channels which share rows "overlap": the vectorised loop is there and never runs.  Here every access names its
-buffer as an alias scope (LLVM Language Reference, `alias.scope` and `noalias`): nothing is left to compare.
+LLVM cannot know that two buffers of one flat workspace do not overlap.  It compares their ranges before a loop, over all rows
+at once, and finds that channels which share rows "overlap": the vectorised loop is there and never runs.  Here every access
+names its buffer as an alias scope (LLVM Language Reference, `alias.scope` and `noalias`): nothing is left to compare.
 """
 
 from llvmlite import ir
