@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from .array import Array, now
+from .errors import AutodiffError
+from .pattern import pattern_of
 from .program import flatten
 from .record import Step
 from .recording import Event, Place, name_of_operation
@@ -85,6 +87,7 @@ class History:
         self.unwatched_reads: dict[int, Place] = {}
         self.writes: dict[int, tuple[int, Place]] = {}
         self.escapes: deque[Escape] = deque(maxlen=LATEST)
+        self.seen: deque[int] = deque(maxlen=LATEST)  # what came of nothing that is watched
         self.intervals: list[Interval] = []
         self.reset: tuple[int, Place] | None = None
         self.closed: tuple[int, Place] | None = None
@@ -108,8 +111,10 @@ class History:
     def unwatched(self, event: Event) -> None:
         """An operation on nothing that is watched: kept only if it comes from a cut."""
         if self.shadow and any(a.serial in self.shadow for a in event.arrays):
-            self.cut("after", event)
+            self.cut("operation" if _cuts(event, self.shadow) else "after", event)
             return
+        for y in event.outputs:
+            self.seen.append(y.serial)
         for a in event.arrays:
             if a.used is None:
                 a.used = (event.code, event.at, event.function)
@@ -133,6 +138,18 @@ class History:
 
     def interval_of(self, serial: int) -> Interval | None:
         return next((i for i in self.intervals if i.start < serial and (i.stop is None or serial < i.stop)), None)
+
+
+def _cuts(event: Event, shadow: set[int]) -> bool:
+    """Whether an operation on values in `shadow` would cut their derivatives, if they had any."""
+    if event.rule is None:
+        return False
+    try:
+        pattern, numbers, serials = pattern_of(event)
+    except AutodiffError:
+        return False
+    passed = [c for x, s, c in zip(numbers, serials, pattern.connected, strict=True) if s in shadow and x.dtype.kind == "f"]
+    return bool(passed) and not any(passed)
 
 
 def where_it_left(history: History, x: Any) -> str:
@@ -285,6 +302,9 @@ def _not_recorded(history: History, targets: Sequence[Any], tracked: set[int], w
         if history.closed is not None and t.serial > history.closed[0]:
             return Reason("not-recorded", what, f"the target was computed at {place}, after the gradient of this tape was "
                           f"taken at {history.closed[1]}", "GradientTape(persistent=True)")  # fmt: skip
+        if t.serial not in history.seen and t.serial > (history.seen[0] if len(history.seen) == LATEST else 0):
+            return Reason("not-recorded", what, f"{name_of_operation(made)} at {place} ran in another thread, and a tape "
+                          "records the thread that entered it", "compute the target in the thread of the `with`")  # fmt: skip
     return None
 
 
@@ -303,7 +323,7 @@ def _branch(history: History, steps: Sequence[Step], source: Any, what: str, fra
     if name is None:
         return None
     file, start, stop = frame.f_code.co_filename, history.intervals[0].place.line, frame.f_lineno
-    if history.intervals[0].place.file != file:
+    if history.intervals[0].place.code is not frame.f_code:
         return None
     try:
         tree = ast.parse("".join(linecache.getlines(file)))
@@ -328,7 +348,7 @@ def _branch(history: History, steps: Sequence[Step], source: Any, what: str, fra
 def _name(x: Any, frame: FrameType) -> str | None:
     for names in (frame.f_locals, frame.f_globals):
         for name, value in names.items():
-            if value is x and not name.startswith("_"):
+            if value is x and name.isidentifier() and not name.startswith("_"):
                 return name
     return None
 

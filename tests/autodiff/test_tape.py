@@ -541,7 +541,7 @@ BAD = {
     "assign floats to integers": (lambda t, x, y: Variable(1).assign(1.5), TypeError, "holds int64"),
     "complex": (lambda t, x, y: constant(1j), TypeError, "complex128"),
     "text": (lambda t, x, y: Variable("a"), TypeError, "real numbers"),
-    "no rule": (lambda t, x, y: np.convolve(x, x), TypeError, "np.convolve has no derivative rule"),
+    "no rule": (lambda t, x, y: np.linalg.eig(np.outer(x, x)), TypeError, "np.linalg.eig has no derivative rule"),
     "in place into an ndarray": (lambda t, x, y: np.add(np.ones(2), x, out=np.ones(2)), TypeError, "np.add would store"),
     "shapes": (lambda t, x, y: x + np.ones(3), ValueError, r"cannot combine shapes \(2,\) and \(3,\)"),
 }  # fmt: skip
