@@ -5,6 +5,7 @@ from . import (
     arithmetic,
     assembly,
     contraction,
+    curves,
     elementwise,
     layout,
     linalg,
@@ -17,6 +18,6 @@ from . import (
 )
 
 __all__ = [
-    "activations", "arithmetic", "assembly", "contraction", "elementwise", "layout", "linalg", "order", "reduction", "scan",
-    "special", "statistics", "written_out",
+    "activations", "arithmetic", "assembly", "contraction", "curves", "elementwise", "layout", "linalg", "order", "reduction",
+    "scan", "special", "statistics", "written_out",
 ]  # fmt: skip

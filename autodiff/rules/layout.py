@@ -409,7 +409,8 @@ def _rearranged(function):
     return implements(function)(ours)
 
 
-for _function in (np.flip, np.roll, np.repeat, np.tile, np.diagonal, np.fliplr, np.flipud, np.rot90):
+for _function in (np.flip, np.roll, np.repeat, np.tile, np.diagonal, np.fliplr, np.flipud, np.rot90, np.delete, np.resize,
+                  np.rollaxis, np.atleast_3d, np.fft.fftshift, np.fft.ifftshift):  # fmt: skip
     _rearranged(_function)
 
 

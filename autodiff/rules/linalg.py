@@ -84,16 +84,16 @@ def _moved(rule: Callable) -> Callable:
     return forward
 
 
-def _careful(name: str, function: Callable) -> Callable:
-    """The numpy function, with its failure told as one of ours."""
+def _careful(name: str, value: Callable) -> Callable:
+    """The same, with a failure of numpy told as one of ours."""
 
-    def value(attr: Any, batch: int, *xs: np.ndarray) -> np.ndarray:
+    def careful(attr: Any, batch: int, *xs: np.ndarray) -> np.ndarray:
         try:
-            return function(*xs)
+            return value(attr, batch, *xs)
         except np.linalg.LinAlgError as error:
             raise MatrixError(f"np.linalg.{name}: {str(error).lower()}", why=_why(name, xs[0])) from None
 
-    return value
+    return careful
 
 
 def _why(name: str, a: np.ndarray) -> str:
@@ -102,6 +102,8 @@ def _why(name: str, a: np.ndarray) -> str:
     if name == "cholesky":
         low = np.linalg.eigvalsh(a)[..., 0]
         return f"the smallest eigenvalue is {np.min(low):.3g}"
+    if name not in ("solve", "inv"):
+        return "the iteration of LAPACK did not end"
     s = np.linalg.svd(a, compute_uv=False)
     return f"its singular values reach from {np.max(s):.3g} down to {np.min(s):.3g}"
 
@@ -145,9 +147,10 @@ def _solve_batch(n: int, attr: None, a: Node, b: Node) -> Node:
     return np.moveaxis(np.reshape(x, (*b.shape[1:-1], n, b.shape[-1])), -2, 0).node
 
 
-SOLVE = Opaque("solve", _careful("solve", np.linalg.solve), lambda attr, a, b: b.shape, _solve_forward, _solve_reverse,
-               taylor=_solve_taylor, batch=_solve_batch)  # fmt: skip
-INV = _opaque("inv", _careful("inv", np.linalg.inv), lambda attr, a: a.shape, _moved(lambda y, t, a: -(y @ t @ y)))
+SOLVE = Opaque("solve", _careful("solve", lambda attr, batch, a, b: np.linalg.solve(a, b)), lambda attr, a, b: b.shape,
+               _solve_forward, _solve_reverse, taylor=_solve_taylor, batch=_solve_batch)  # fmt: skip
+INV = _opaque("inv", _careful("inv", lambda attr, batch, a: np.linalg.inv(a)), lambda attr, a: a.shape,
+              _moved(lambda y, t, a: -(y @ t @ y)))  # fmt: skip
 
 
 @implements(np.linalg.solve)
@@ -292,7 +295,8 @@ def _cholesky_moved(y: Array, t: Array, a: Array) -> Array:
     return y @ _masked("half", middle)
 
 
-CHOLESKY = _opaque("cholesky", _careful("cholesky", np.linalg.cholesky), lambda attr, a: a.shape, _moved(_cholesky_moved))
+CHOLESKY = _opaque("cholesky", _careful("cholesky", lambda attr, batch, a: np.linalg.cholesky(a)),
+                   lambda attr, a: a.shape, _moved(_cholesky_moved))  # fmt: skip
 
 
 @implements(np.linalg.cholesky)
@@ -375,7 +379,7 @@ def _eigh_value(uplo: str, batch: int, a: np.ndarray) -> np.ndarray:
     return np.concatenate([w[..., None, :], v], -2)
 
 
-EIGH = _unmoved("eigh", _eigh_value, lambda uplo, a: (*a.shape[:-2], a.shape[-1] + 1, a.shape[-1]))
+EIGH = _unmoved("eigh", _careful("eigh", _eigh_value), lambda uplo, a: (*a.shape[:-2], a.shape[-1] + 1, a.shape[-1]))
 
 
 def _eigenvalues_forward(node: Node, tangents: list[Node | None]) -> Node | None:
@@ -420,7 +424,7 @@ def _svd_shape(attr: None, a: Node) -> tuple[int, ...]:
     return (*a.shape[:-2], 1 + a.shape[-2] + a.shape[-1], min(a.shape[-2:]))
 
 
-SVD = _unmoved("svd", _svd_value, _svd_shape)
+SVD = _unmoved("svd", _careful("svd", _svd_value), _svd_shape)
 
 
 def _svd_parts(node: Node) -> tuple[Array, Array, Array]:

@@ -66,7 +66,11 @@ def _gather(axis: int, indices: Array, x: Array) -> Array | None:
     places, parts = _features(indices, FEW), _features(x, FEW)
     if not places or not parts:
         return None
-    return np.stack([reduce(lambda y, j: np.where(place == j, parts[j], y), range(1, len(parts)), parts[0]) for place in places])
+
+    def pick(place: Array) -> Array:
+        return reduce(lambda y, j: np.where(place == j, parts[j], y), range(1, len(parts)), parts[0])
+
+    return np.stack([pick(place) for place in places])
 
 
 def _cumsum(attr: tuple[int, bool], x: Array) -> Array | None:

@@ -11,8 +11,10 @@ from ..types import POINT
 
 
 def lower(outputs: Iterable[Node]) -> list[Node]:
-    """The same values, with every elementwise primitive that has a `lowered` form written out (sech^2 as 1 - tanh^2), and so what
-    compares or rearranges the features of a point."""
+    """The same values, with every elementwise primitive that has a `lowered` form written out (sech^2 as 1 - tanh^2).
+
+    So is what compares or rearranges the features of a point.
+    """
     outputs = list(outputs)
     new: dict[int, Node] = {}
     for node in walk(outputs):
