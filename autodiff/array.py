@@ -117,6 +117,14 @@ class Array:
             return f"Array(shape={self.shape}, dtype={self.dtype.name})"
         return f"Array({np.array2string(np.asarray(self.number), separator=', ', prefix='Array(')}, dtype={self.dtype.name})"
 
+    def __format__(self, spec: str) -> str:
+        if self.number is None or self.number.shape or not spec:
+            return str(self) if not spec else format(str(self), spec)
+        return format(self.number.item(), spec)
+
+    def __round__(self, digits: int = 0) -> Array:
+        return np.round(self, digits)
+
     def __getattr__(self, name: str) -> Any:
         # only reached when ordinary look-up fails: `u.x`, `u.xx` in an equation
         if name.startswith("__") or self.space is None:

@@ -19,13 +19,13 @@ import numpy as np
 
 from .array import Array, now
 from .errors import AutodiffError
-from .pattern import pattern_of
+from .pattern import is_simple, pattern_of
 from .program import flatten
 from .record import Step
 from .recording import Event, Place, name_of_operation
 from .variable import Variable
 
-LATEST = 256  # so many values that left are remembered
+LATEST = 64  # so many values that left are remembered
 
 
 class Reason(str):
@@ -121,7 +121,7 @@ class History:
         if self.escapes:
             for y in event.outputs:
                 for x in event.args:
-                    if not isinstance(x, Array):
+                    if isinstance(x, np.ndarray) or type(x) is float and not is_simple(x):
                         self.returned(y, x)
 
     def rewritten(self, variable: Variable, value: Array) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from .array import Array, Readable
 from .errors import ArgumentError, NumericsError
 from .interpret import number
+from .pattern import GRADIENT
 from .recording import ACTIVE, Event, Place, name_of_operation
 
 
@@ -81,7 +82,7 @@ class Check:
 
 def _culprit(event: Event, k: int, value: np.ndarray) -> NumericsError:
     name, place = name_of_operation(event.function), str(Place(event.code, event.at))
-    backward = event.rule is None and isinstance(event.function, str) and event.function.startswith("the gradient of ")
+    backward = event.rule is None and isinstance(event.function, str) and event.function.startswith(GRADIENT)
     result = f"result {k} of {name}" if len(event.outputs) > 1 else name
     what = f"{result} is not finite: {describe(value)}"
     inputs, already = [], False

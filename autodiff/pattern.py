@@ -23,12 +23,13 @@ from .transforms import Batch, rebuild, reverse
 
 LARGEST_CACHE = 4096
 ZERO = constant(0.0)
+GRADIENT = "the gradient of "
 
 
 class Pattern:
     """`outputs` as nodes over `leaves`; `connected[i]` says whether argument i leads to a result through derivatives."""
 
-    __slots__ = ("name", "leaves", "outputs", "connected", "selects", "needs", "_pullbacks", "_run")
+    __slots__ = ("name", "leaves", "outputs", "connected", "selects", "needs", "coarse", "_pullbacks", "_run")
 
     def __init__(self, name: str, leaves: Sequence[Node], outputs: Sequence[Node]):
         self.name, self.leaves, self.outputs = name, tuple(leaves), tuple(outputs)
@@ -36,6 +37,8 @@ class Pattern:
         live = {n.serial for n in reached if n.dtype.kind == "f"}
         self.connected = tuple(leaf.serial in live for leaf in self.leaves)
         self.selects = any(n.op.sort == "select" for n in reached)
+        # a derivative of a derivative in single precision
+        self.coarse = name.startswith(GRADIENT) and any(leaf.dtype == np.float32 for leaf in leaves)
         self.needs: tuple[tuple[int, ...], tuple[int, ...]] | None = None
         self._pullbacks: dict[tuple, Pullback] = {}
         self._run: Callable[..., tuple] | None = None
@@ -95,7 +98,7 @@ class Pullback:
         self.to = tuple(to)
         leaves = [of.leaves[i] for i in self.arguments] + [results[of.outputs[i]] for i in self.results]
         leaves += [cotangents[s] if batch else s for s in seeds if s is not None]
-        self.pattern = Pattern(f"the gradient of {of.name}", leaves, nodes)
+        self.pattern = Pattern(GRADIENT + of.name, leaves, nodes)
 
 
 def _differentiable(node: Node) -> bool:

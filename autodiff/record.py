@@ -6,6 +6,7 @@ number, outlives it: that is what a missing gradient is explained from.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import Any, Protocol
@@ -18,6 +19,9 @@ from .interpret import evaluate
 from .pattern import Pattern, pattern_of
 from .recording import ACTIVE, Event, Place, name_of_operation, user_code
 from .transforms import rebuild
+
+LOG = logging.getLogger("autodiff")
+NOTED: list[str] = []  # where single precision was noted, once
 
 
 class Step:
@@ -81,6 +85,10 @@ class Record:
         return self.pattern.selects
 
     def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
+        if self.pattern.coarse and not NOTED:
+            NOTED.append(str(self.step.place))
+            LOG.warning("a second derivative in float32 at %s: rounding grows with the order; float64 is the default of "
+                        "ad.Variable and ad.constant", self.step.place)  # fmt: skip
         pullback = self.pattern.pullback(wants, tuple([c is not None for c in cotangents]), masked, batch)
         numbers = [self.arguments[i] for i in pullback.arguments]
         numbers += [self.results[i] for i in pullback.results]

@@ -5,6 +5,7 @@ An eager array holds only a serial number; whatever is recorded belongs to the w
 
 from __future__ import annotations
 
+import dis
 import sys
 import threading
 from collections.abc import Callable
@@ -136,8 +137,17 @@ def name_of_operation(function: Any) -> str:
     return name
 
 
+STORING = "storing into a plain ndarray"
+
+
 def tell_left(array: Any, how: str, number: Any) -> Any:
     """Tells the watchers that a number left; answers the number."""
-    for watcher in ACTIVE.watchers:
-        watcher.left(array, how, number)
+    watchers = ACTIVE.watchers
+    if watchers:
+        code, at = user_code(2)
+        # numpy asks for the number in `y[i] = x` as it does in float(x), but there x is not meant to leave
+        if dis.opname[code.co_code[at]] == "STORE_SUBSCR":
+            how = STORING
+        for watcher in watchers:
+            watcher.left(array, how, number)
     return number

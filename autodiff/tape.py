@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from .array import Array, Held, Readable, eager, lift, now
-from .errors import ArgumentError, DifferentiationError, NoRuleError, ShapeError, TapeError
+from .errors import ArgumentError, DifferentiationError, NoRuleError, ShapeError, TapeError, TraceError
 from .explain import Escape, History, Watch, reason, where_it_left
 from .graph import Node, constant, walk
 from .primitive import broadcast
 from .program import flatten
 from .record import Identity, Pullable, Step, backward, record_of
-from .recording import ACTIVE, Event, Place, user_code, user_frame, user_place
+from .recording import ACTIVE, STORING, Event, Place, user_code, user_frame, user_place
 from .transforms import reverse
 from .variable import Variable
 
@@ -195,6 +195,11 @@ class GradientTape:
 
     def left(self, array: Any, how: str, number: Any) -> None:
         serial = getattr(array, "serial", 0)
+        if how == STORING and serial in self._tracked and self._recording:
+            raise TraceError(
+                "you are storing a watched value into a plain numpy array", code="stored",
+                why="a plain array holds numbers, which carry no derivative",
+                fix="y = ad.constant(np.zeros(n)) and y[i] = value is recorded; or np.stack([...])")  # fmt: skip
         if serial in self._tracked or serial in self._history.shadow:
             self._history.escapes.append(Escape(serial, how, user_place(), number))
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from .array import Array, Readable, eager
 from .errors import ArgumentError, ShapeError
-from .recording import ACTIVE, Place, user_code
+from .recording import ACTIVE, Place, tell_left, user_code
 
 
 class Identity:
@@ -32,6 +32,10 @@ def as_number(value: Any, dtype: Any, what: str) -> np.ndarray:
     return number
 
 
+def _is_eager(value: Any) -> bool:
+    return isinstance(value, Array) and value.number is not None
+
+
 def constant(value: Any, dtype: Any = None, name: str | None = None) -> Array:
     """An array that carries its numbers, a copy of `value`; a tape sees it only after `tape.watch`.
 
@@ -39,7 +43,7 @@ def constant(value: Any, dtype: Any = None, name: str | None = None) -> Array:
     """
     if isinstance(value, Readable):
         value = value.read()
-    given = value.numpy() if isinstance(value, Array) else value
+    given = tell_left(value, "ad.constant()", np.array(value._leave("ad.constant()"))) if isinstance(value, Array) else value
     array = eager(as_number(given, dtype, "a constant"), ("constant", *user_code(2), name))
     for watcher in ACTIVE.watchers:
         watcher.entered(array, given)
@@ -59,14 +63,15 @@ class Variable(Readable):
     def __init__(self, value: Any, name: str | None = None, trainable: bool = True, dtype: Any = None):
         if isinstance(value, Readable):
             value = value.read()
-        if isinstance(value, Array) and value.number is not None:
-            value = value.number
-        number = as_number(value, dtype, "a variable")
+        number = as_number(value.number if _is_eager(value) else value, dtype, "a variable")
         number.flags.writeable = False
         code, at = user_code(2)
         array = eager(number, ("variable", code, at))
         self._number = number
         self.identity = Identity(array.serial, name or "Variable", bool(trainable), Place(code, at))
+        if _is_eager(value):
+            for watcher in ACTIVE.watchers:
+                watcher.written(self, value)
 
     # -- what it is
     @property
@@ -212,6 +217,6 @@ def _reading(name: str) -> Any:
 
 for _name in (
     "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul neg abs "
-    "lt le gt ge eq ne and rand or ror invert getitem float int index"
+    "lt le gt ge eq ne and rand or ror invert getitem float int index format round"
 ).split():
     setattr(Variable, f"__{_name}__", _reading(f"__{_name}__"))

@@ -1023,3 +1023,45 @@ def test_a_gradient_inside_a_persistent_tape_is_logged_once(caplog):
 
 def test_errors_have_one_class():
     assert issubclass(TapeError, (RuntimeError, ValueError)) and issubclass(TapeError, ad.AutodiffError)
+
+
+def test_a_watched_value_cannot_be_stored_into_a_plain_array():
+    x, plain = Variable([1.0, 2.0]), np.zeros(2)
+    with GradientTape() as tape:
+        y = x * x
+        with pytest.raises(TypeError, match="storing a watched value into a plain numpy array"):
+            plain[:] = y
+        with pytest.raises(ValueError) as told:  # numpy wraps it where an element is asked for
+            plain[0] = y[0]
+        assert isinstance(told.value.__cause__, ad.TraceError)
+        plain[0] = float(y[1])
+    plain[1] = y[0]
+    np.testing.assert_array_equal(plain, [4.0, 1.0])
+    assert numbers(tape.gradient(y, x)) == [2.0, 4.0]
+
+
+def test_text():
+    x = constant(1.0 / 3.0)
+    assert (f"{x:.3f}", f"{Variable(0.5):.2e}", repr(constant([1.0]))) == ("0.333", "5.00e-01", "Array([1.], dtype=float64)")
+
+
+def test_single_precision_at_second_order_is_noted_once(caplog, monkeypatch):
+    monkeypatch.setattr("autodiff.record.NOTED", [])
+    x = Variable(3.0, dtype=np.float32)
+    with caplog.at_level(logging.WARNING, "autodiff"):
+        for _ in range(2):
+            with GradientTape() as outer:
+                with GradientTape() as inner:
+                    y = x**3
+                first = inner.gradient(y, x)
+            second = outer.gradient(first, x)
+    assert second.dtype == first.dtype == np.float32 and numbers(second) == 18.0
+    assert len(caplog.records) == 1
+
+
+def test_a_variable_made_of_a_result_does_not_carry_derivatives():
+    x = Variable(3.0)
+    with GradientTape() as tape:
+        y = 2.0 * Variable(x * x)
+    assert tape.gradient(y, x) is None
+    assert tape.explain(y, x).code == "assigned"
