@@ -18,6 +18,7 @@ import numpy as np
 import scipy
 
 from pinn.errors import FileError, RecipeError
+from pinn.geometry import Box, Domain, Time
 from pinn.history import History
 from pinn.networks import ACTIVATIONS, MLP, FourierFeatures, GatedMLP
 from pinn.problem import Problem
@@ -47,6 +48,7 @@ def save_solution(solution: Solution, path: Path) -> Path:
         "format": FORMAT, "revision": REVISION, "versions": versions(),
         "problem": origin.name, "text": origin.text, "parameters": plain(origin.parameters),
         "coordinates": list(solution.problem.domain.coordinates), "unknowns": list(solution.problem.unknowns),
+        "domain": describe_domain(solution.problem.domain),
         "network": describe_network(solution.recipe.network), "dtype": solution.recipe.dtype,
         "layout": [[slot.name, slot.offset, list(slot.shape)] for slot in solution.supply.layout],
     } | {name: plain(getattr(solution, name)) for name in MEASURED}
@@ -70,6 +72,7 @@ def save_solution(solution: Solution, path: Path) -> Path:
 def load_solution(path: str | Path, problem: Problem | None = None, network: Any = None) -> Solution:
     """The solution in a file that `save_solution` wrote; its problem is made again by running the saved text.
 
+    Where no file stated the problem there is no text, and fields and derivatives are all that is restored, on the same domain.
     `problem` and `network` stand in for what could not be saved.  Raises FileError for a file that is missing, damaged or
     of another kind.  Running the text is running Python code: load files of people you trust.
     """
@@ -77,6 +80,8 @@ def load_solution(path: str | Path, problem: Problem | None = None, network: Any
     about, arrays = read_file(path)
     try:
         origin = Origin(about["problem"], about["text"], about["parameters"], f"<problem in {path.name}>")
+        if problem is None and not origin.text and about.get("domain"):
+            problem = Problem.outline(tuple(about["unknowns"]), restore_domain(about["domain"]), origin.name, origin.parameters)
         if problem is None:
             problem = restore_problem(origin, path)
         if network is None:
@@ -138,6 +143,23 @@ def restore_problem(origin: Origin, path: Path) -> Problem:
         raise FileError(f"the problem in {path} can no longer be made", why=f"{type(error).__name__}: {what}",
                         fix="load(path, problem=...) with the same problem", code="no-problem") from error
     return replace(problem, name=origin.name)
+
+
+def describe_domain(domain: Domain) -> dict[str, Any] | None:
+    """A box, a time or both as plain words and numbers; None for what is neither."""
+    shape = getattr(domain, "space", domain)
+    if not isinstance(shape, Box | Time):
+        return None
+    return {"axes": [[name, *map(float, domain.bounds[name])] for name in domain.spatial], "periodic": list(domain.periodic),
+            "time": [domain.time, *map(float, domain.bounds[domain.time])] if domain.time is not None else None}
+
+
+def restore_domain(said: Mapping[str, Any]) -> Domain:
+    """The domain of a description."""
+    parts: list[Any] = [Time(**{name: (a, b)}) for name, a, b in ([said["time"]] if said["time"] else [])]
+    if said["axes"]:
+        parts.append(Box(**{name: (a, b) for name, a, b in said["axes"]}, periodic=said["periodic"]))
+    return parts[0] if len(parts) == 1 else parts[1] * parts[0]
 
 
 def describe_network(network: Any) -> dict[str, Any] | None:

@@ -85,6 +85,9 @@ def solve(
     if not isinstance(problem, Problem):
         raise ProblemError(f"solve was given a {type(problem).__name__}", why="it solves a Problem",
                            fix="solve(problem()) if problem is the function of a problem file")
+    if not problem.equations:
+        raise ProblemError(f"{problem.name} has no equations", why="its file holds nothing but its fields",
+                           fix="solve(problem) with the problem as it was stated")
     if out is not None:
         return solve_and_report(problem, recipe, seconds=seconds, seed=seed, threads=threads, out=Path(out), resume=resume,
                                 callbacks=callbacks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ import numpy as np
 import autodiff as ad
 from pinn.errors import ProblemError
 from pinn.history import History
-from pinn.jetspace import call, describe
+from pinn.jetspace import call, describe, leaf_key
 from pinn.problem import Problem
 from pinn.recipe import Recipe
 from pinn.sampling import sobol
@@ -88,7 +89,12 @@ class Solution:
 
     # -- fields
     def fields(self, points: np.ndarray) -> dict[str, np.ndarray]:
-        """All unknowns at points `(n, dim)`, each `(n,)`."""
+        """All unknowns at points `(n, dim)`, each `(n,)`.  Raises ProblemError (code `shape`)."""
+        dim = len(self.problem.domain.coordinates)
+        if np.ndim(points) != 2 or np.shape(points)[1] != dim:
+            raise ProblemError(f"fields(...) was given points of shape {np.shape(points)}", code="shape",
+                               why=f"a row is a point, with {', '.join(self.problem.domain.coordinates)} in its {dim} columns",
+                               fix="np.stack([...], axis=1)")
         return evaluate_fields(self.supply, self.theta, points)
 
     def exact_fields(self, points: np.ndarray) -> dict[str, np.ndarray] | None:
@@ -124,7 +130,7 @@ class Solution:
                                fix=_example(self.problem))
         try:
             arrays = np.broadcast_arrays(*(np.asarray(coordinates[name], float) for name in domain.coordinates))
-        except ValueError as error:
+        except (TypeError, ValueError) as error:
             raise ProblemError(f"the coordinates of {what} do not fit together", why=str(error), code="shape",
                                fix="give numbers, or arrays of shapes that broadcast") from error
         points = np.stack([array.ravel() for array in arrays], axis=1)
@@ -215,7 +221,13 @@ def errors_at(problem: Problem, supply: Supply, theta: np.ndarray, points: np.nd
 def _scalar(value: Any, role: str) -> ad.Array:
     if value is None:
         raise ProblemError(f"{role} returns nothing", why="its value is what is wanted", fix="return the value", code="return")
+    if not isinstance(value, (ad.Array, np.ndarray, numbers.Real)):
+        raise ProblemError(f"{role} returns a {type(value).__name__}", why="it must be one number at each point", code="return",
+                           fix="return u.x, say, or a tuple of such numbers")
     array = value if isinstance(value, ad.Array) else ad.Array(ad.lift(value))
+    if any((leaf_key(node) or ("",))[0] == "normal" for node in ad.walk([array.node])):
+        raise ProblemError(f"{role} uses the outward normal", why="points of the domain have none", code="normals",
+                           fix="write the derivative out: u.x, or -u.x on the lower side")
     if array.shape:
         raise ProblemError(f"{role} has shape {array.shape} at each point", why="it must be one number at each point",
                            fix="return a tuple: return r[0], r[1]", code="shape")

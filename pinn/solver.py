@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numbers
 import os
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -64,8 +65,12 @@ def train(
     ProblemError and NumericsError before the first step; afterwards numbers that are not finite end a stage, never the run.
     """
     threads = available_threads() if threads is None else threads
-    if threads < 1:
-        raise RecipeError(f"threads={threads} leaves nobody to do the work", fix=f"threads={available_threads()}")
+    for said, least, name in ((threads, 1, "threads"), (seed, 0, "seed")):
+        if not isinstance(said, numbers.Integral) or isinstance(said, bool) or said < least:
+            raise RecipeError(f"{name}={said!r} cannot be", why=f"it is a whole number from {least}", fix=f"{name}={least}")
+    if not isinstance(callbacks, Sequence) or not all(callable(one) for one in callbacks):
+        raise RecipeError(f"callbacks are {callbacks!r}", why="they are functions of an event, in a list",
+                          fix="callbacks=[print]")
     if seconds is not None:
         recipe = replace(recipe or Recipe(), seconds=seconds)
     run = training(problem, complete(recipe, problem), seed, threads, start, checkpoint)

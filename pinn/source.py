@@ -40,7 +40,7 @@ class Origin:
         statements that `problem` rests on are kept, and run, so that a script that solves is not run a second time; a `file`
         that was run as a whole a moment ago may be kept as a whole.  Both only if they give the same equations again.
         """
-        code = getattr(problem.equations[0], "__code__", None)
+        code = getattr(problem.equations[0], "__code__", None) if problem.equations else None
         path = file or (Path(code.co_filename) if code is not None else Path())
         name = problem.name or (path.stem if path.suffix == ".py" else "problem")
         for select in (needed, str) if file is not None else (needed,):

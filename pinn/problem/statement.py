@@ -88,6 +88,17 @@ class Problem:
                            "notes": notes(equations, conditions, space, self.domain)}.items():
             object.__setattr__(self, key, value)
 
+    @staticmethod
+    def outline(unknowns: tuple[str, ...], domain: Domain, name: str, parameters: Mapping[str, Any]) -> Problem:
+        """What is left of a problem whose statement is lost: enough to evaluate its fields, nothing that could be solved."""
+        outline = object.__new__(Problem)
+        known = {"unknowns": unknowns, "domain": domain, "name": name, "parameters": dict(parameters), "equations": (),
+                 "conditions": (), "exact": None, "weights": {}, "space": JetSpace.over(domain, unknowns), "terms": (),
+                 "notes": ("only the fields of this problem are known",)}
+        for key, value in known.items():
+            object.__setattr__(outline, key, value)
+        return outline
+
     def exact_fields(self, points: np.ndarray) -> dict[str, np.ndarray] | None:
         """The exact solution `(n,)` by unknown at points `(n, dim)`, None where there is none."""
         return self.exact.fields(points) if isinstance(self.exact, Exact) else None

@@ -13,8 +13,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import pinn
 from pinn import MLP, Adam, Box, Dirichlet, Initial, Problem, Recipe, Stage, Time, load, solve
-from pinn.archive import describe_network, restore_network
+from pinn.archive import describe_domain, describe_network, restore_domain, restore_network
 from pinn.errors import FileError, ProblemError
 from pinn.networks import FourierFeatures, GatedMLP
 from pinn.run import load_problem
@@ -95,6 +96,19 @@ def test_any_expression_with_derivatives_is_evaluated(solution):
     assert solution.evaluate(lambda: 3.0, x=x, t=t).tolist() == [3.0] * 7
 
 
+@pytest.mark.parametrize(("wrong", "said"), [
+    (lambda s: s.fields(np.zeros((3, 5))), "shape (3, 5)"),
+    (lambda s: s.fields(np.zeros(3)), "shape (3,)"),
+    (lambda s: s.u(x=1j, t=0), "do not fit together"),
+    (lambda s: s.evaluate(lambda u: "u", x=1, t=0), "returns a str"),
+    (lambda s: s.evaluate(lambda u: pinn.normal_derivative(u), x=1, t=0), "outward normal"),
+])
+def test_what_cannot_be_evaluated_is_told(solution, wrong, said):
+    with pytest.raises(ProblemError) as caught:
+        wrong(solution)
+    assert said in caught.value.what and caught.value.fix
+
+
 # -- measured
 def test_errors_are_those_on_a_dense_grid(solution):
     points = dense_points(solution.problem)
@@ -166,14 +180,31 @@ def test_a_problem_made_in_python_remembers_its_parameters(tiny, tmp_path):
     assert load(saved).problem.name == "burgers"
 
 
-def test_a_problem_without_a_file_is_saved_and_loaded_with_its_problem(solution, tmp_path):
+def test_a_problem_without_a_file_is_saved_and_its_fields_live_on(solution, tmp_path):
     saved = solution.save(tmp_path / "decay.npz")
+    outline = load(saved)
+    assert outline.u(x=0.3, t=0.2) == solution.u(x=0.3, t=0.2) and outline.errors == solution.errors
+    slope = {"x": np.linspace(0, 2, 5), "t": 0.5}
+    np.testing.assert_array_equal(outline.evaluate(lambda u, v: u.x + v.tt, **slope),
+                                  solution.evaluate(lambda u, v: u.x + v.tt, **slope))
+    assert outline.problem.domain == solution.problem.domain and outline.plot(tmp_path)
+    assert load(outline.save(tmp_path / "again")).u(x=0.3, t=0.2) == outline.u(x=0.3, t=0.2)
+    with pytest.raises(ProblemError, match="nothing but its fields"):
+        solve(outline.problem)
+    without = rewrite(saved, tmp_path / "without.npz", lambda about, arrays: about.pop("domain"))
     with pytest.raises(FileError, match="does not hold its problem") as caught:
-        load(saved)
+        load(without)
     assert "problem=..." in caught.value.fix
     again = load(saved, problem=decay())
     np.testing.assert_array_equal(again.theta, solution.theta)
     assert again.u(x=0.3, t=0.2) == solution.u(x=0.3, t=0.2)
+
+
+@pytest.mark.parametrize("domain", [
+    Box(x=(0, 2)), Time(s=(1, 3)), Box(x=(0, 1), y=(-1, 0.1), periodic="y"), Box(x=(0, 1), y=(2, 3)) * Time(t=(0, 0.3)),
+])
+def test_domains_are_words_and_back(domain):
+    assert restore_domain(json.loads(json.dumps(describe_domain(domain)))) == domain
 
 
 def test_files_hold_no_pickle_and_saving_is_whole_or_nothing(tiny, tmp_path, monkeypatch):

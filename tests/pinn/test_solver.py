@@ -258,6 +258,12 @@ def test_stages_with_impossible_limits_are_refused(limits):
         Stage(Adam(), **limits)
 
 
-def test_threads_must_be_some():
-    with pytest.raises(RecipeError, match="nobody to do the work"):
-        train(PROBLEM, SMALL, threads=0)
+@pytest.mark.parametrize("options", [
+    {"threads": 0}, {"threads": 1.5}, {"threads": "2"}, {"seed": -1}, {"seed": 0.5}, {"seed": None}, {"seed": "a"},
+    {"callbacks": print}, {"callbacks": [3]}, {"seconds": 0}, {"seconds": "5"},
+])
+def test_options_are_read_before_anything_begins(options):
+    with pytest.raises(RecipeError) as caught:
+        train(PROBLEM, SMALL, **options)
+    assert str(next(iter(options))).rstrip("s") in str(caught.value) or "time" in str(caught.value)
+    assert caught.value.fix
