@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..array import Array
+from ..array import Array, lift
 from ..primitive import TABLE
 
 FEW, MANY = 16, 64  # features, for what takes n^2 operations and for what takes n
@@ -43,7 +43,7 @@ def _place(better: Callable) -> Callable:
         parts = _features(x)
         if not parts:
             return None
-        best, place = parts[0], 0
+        best, place = parts[0], Array(lift(0))
         for i, part in enumerate(parts[1:], 1):
             wins = better(part, best)
             best, place = np.where(wins, part, best), np.where(wins, i, place)
@@ -94,7 +94,7 @@ def _broadcast(shape: tuple[int, ...], x: Array) -> Array | None:
     return np.broadcast_to(x[0], shape) if x.shape == (1,) else None
 
 
-WRITTEN_OUT = {
+WRITTEN_OUT: dict[str, Callable] = {
     "max": _extreme(np.maximum), "min": _extreme(np.minimum), "argmax": _place(np.greater), "argmin": _place(np.less),
     "shares": _shares, "argsort": _argsort, "gather": _gather, "cumsum": _cumsum, "take": _take, "broadcast": _broadcast,
 }  # fmt: skip

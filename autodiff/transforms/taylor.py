@@ -99,19 +99,18 @@ class Taylor:
         if node.op.taylor is not None:
             return node.op.taylor(node, k, self.coefficient)
         if node.serial not in self._velocities:
-            velocities = []
-            for a in node.args:
-                if not self.moves(a):
-                    velocities.append(None)
-                    continue
-                v = SAME.make((filled(self.coefficient(a, 1), a),), a.serial)
-                self._of_velocity[v.serial], self._moves[v.serial] = a, True
-                velocities.append(v)
+            velocities = [self._velocity(a) if self.moves(a) else None for a in node.args]
             self._velocities[node.serial] = node.op.forward(node, velocities)
-            self._held += [v for v in velocities if v is not None]
         moved = self._velocities[node.serial]
         y = None if moved is None else self.coefficient(moved, k - 1)
         return None if y is None else multiply(constant(1.0 / k), y)
+
+    def _velocity(self, a: Node) -> Node:
+        """a' as a node of its own, with a series of its own."""
+        v = SAME.make((filled(self.coefficient(a, 1), a),), a.serial)
+        self._of_velocity[v.serial], self._moves[v.serial] = a, True
+        self._held.append(v)
+        return v
 
 
 def taylor(outputs: Iterable[Node], series: Mapping[Node, Sequence[Node | None]], order: int) -> list[list[Node | None]]:

@@ -261,6 +261,38 @@ def test_single_precision(name):
         assert name in DOUBLE_IN_NUMPY or a.dtype == expected.dtype
 
 
+# numpy functions that have no rule, as people call them
+NO_RULE = {
+    "np": """angle apply_along_axis argpartition argwhere array_equiv bincount choose common_type copyto digitize extract
+        fill_diagonal flatnonzero frexp histogram histogram2d histogram_bin_edges histogramdd i0 insert intersect1d isin
+        ix_ ldexp lexsort logspace nanargmax nanmedian nanpercentile nextafter nonzero packbits piecewise place poly polydiv
+        polyfit putmask put roots setdiff1d sort_complex spacing trim_zeros union1d unique unique_counts unwrap""",
+    "np.linalg": "eig eigvals",
+    "np.fft": "fft ifft rfft irfft fft2 fftn rfftn",
+}
+
+
+@pytest.mark.parametrize("name", [f"{room}.{name}" for room, names in NO_RULE.items() for name in names.split()])
+def test_there_is_no_silent_detour(name):
+    """Whatever the arguments, the answer is an error that names the function and the user's line."""
+    function = {"np": np, "np.linalg": np.linalg, "np.fft": np.fft}[name.rpartition(".")[0]]
+    function = getattr(function, name.rpartition(".")[2])
+
+    def f(x):
+        for given in ((x,), (x, x), (x, 0, x), (np.sum, 0, x)):
+            try:
+                return np.sum(function(*given))
+            except TypeError as error:  # too few arguments, or too many
+                if isinstance(error, ad.AutodiffError):
+                    raise
+        raise AssertionError(name)
+
+    with pytest.raises(ad.NoRuleError) as error:
+        ad.grad(f)(np.ones((2, 2)))
+    assert f"{name} has no derivative rule" in error.value.what and error.value.fix
+    assert "test_numpy_functions.py:" in error.value.where
+
+
 @pytest.mark.parametrize(("call", "name"), [
     (lambda x: np.linalg.eig(x), "np.linalg.eig"),
     (lambda x: np.nextafter(x, 1.0), "np.nextafter"),
