@@ -53,7 +53,7 @@ def save_solution(solution: Solution, path: Path) -> Path:
         "layout": [[slot.name, slot.offset, list(slot.shape)] for slot in solution.supply.layout],
     } | {name: plain(getattr(solution, name)) for name in MEASURED}
     history = solution.history
-    arrays = {"theta": solution.theta, "iteration": history.iteration, "history_seconds": history.seconds,
+    arrays = {"theta": solution.weights, "iteration": history.iteration, "history_seconds": history.seconds,
               "history_loss": history.loss, "stage": np.array(history.stage, dtype=str)}
     arrays |= {f"term:{name}": values for name, values in history.terms.items()}
     arrays |= {f"error:{name}": values for name, values in history.errors.items()}
@@ -96,7 +96,7 @@ def load_solution(path: str | Path, problem: Problem | None = None, network: Any
             arrays["iteration"].astype(np.int64), [str(name) for name in arrays["stage"]], arrays["history_seconds"],
             arrays["history_loss"], {name[5:]: values for name, values in arrays.items() if name.startswith("term:")},
             {name[6:]: values for name, values in arrays.items() if name.startswith("error:")})
-        return Solution(problem=problem, recipe=Recipe(network=network, dtype=about["dtype"]), supply=supply, theta=theta,
+        return Solution(problem=problem, recipe=Recipe(network=network, dtype=about["dtype"]), supply=supply, weights=theta,
                         history=history, origin=origin, **{name: about[name] for name in MEASURED})
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{path} is not a complete solution", why=f"{type(error).__name__}: {error}", code="damaged",

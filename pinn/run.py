@@ -132,7 +132,7 @@ def solve_and_report(
     with workshop(folder) as bench:
         solution = finish(train(
             problem, recipe, seconds=seconds, seed=seed, threads=threads, callbacks=callbacks,
-            start=None if before is None else before.theta,
+            start=None if before is None else before.weights,
             checkpoint=lambda so_far: write_data(finish(so_far), bench)))
         write_data(solution, bench)
         write_plots(solution, bench)
@@ -159,7 +159,7 @@ def summary(solution: Solution) -> dict[str, Any]:
         "seed": solution.seed, "threads": solution.threads, "dtype": solution.recipe.dtype, "errors": solution.errors,
         "residual_rms": solution.residual_rms, "loss": solution.loss, "seconds": solution.seconds,
         "seconds_compile": solution.seconds_compile, "steps": solution.steps, "stop_reason": solution.stop_reason,
-        "network": {**(network or {"kind": repr(solution.recipe.network)}), "parameters": int(solution.theta.size)},
+        "network": {**(network or {"kind": repr(solution.recipe.network)}), "parameters": int(solution.weights.size)},
         "points": solution.points, "versions": versions()})
 
 

@@ -49,16 +49,17 @@ class Field:
 class Solution:
     """A solved problem.
 
-    `theta` are the trained parameters; `errors` by unknown the relative L2 and greatest absolute error against the exact
-    solution on a dense grid, {} where it is not known; `residual_rms` that of the equations on fresh points; `seconds` the
-    whole time with `seconds_compile` in it; `points` the number of points by region; `folder` where it was written; `origin`
-    what makes its problem again.  Every unknown is an attribute: `solution.u(x=0.5, t=1.0)`.
+    `weights` are the trained parameters, `theta` is another name for them unless an unknown has it; `errors` by unknown the
+    relative L2 and greatest absolute error against the exact solution on a dense grid, {} where it is not known;
+    `residual_rms` that of the equations on fresh points; `seconds` the whole time with `seconds_compile` in it; `points` the
+    number of points by region; `folder` where it was written; `origin` what makes its problem again.  Every unknown is an
+    attribute: `solution.u(x=0.5, t=1.0)`.
     """
 
     problem: Problem
     recipe: Recipe
     supply: Supply
-    theta: np.ndarray
+    weights: np.ndarray
     seed: int = 0
     threads: int = 1
     history: History = field(default_factory=History)
@@ -76,10 +77,12 @@ class Solution:
     saver: Callable[[Solution, Path], Path] | None = None
     _warned: list[str] = field(default_factory=list, repr=False)
 
-    def __getattr__(self, name: str) -> Field:
+    def __getattr__(self, name: str) -> Any:
         problem = self.__dict__.get("problem")
         if problem is not None and name in problem.unknowns:
             return Field(self, name)
+        if name == "theta":  # the angle of a pendulum comes first
+            return self.weights
         known = ", ".join(problem.unknowns) if problem is not None else ""
         raise AttributeError(f"a solution has no attribute {name!r}; its unknowns are {known}")
 
@@ -95,7 +98,7 @@ class Solution:
             raise ProblemError(f"fields(...) was given points of shape {np.shape(points)}", code="shape",
                                why=f"a row is a point, with {', '.join(self.problem.domain.coordinates)} in its {dim} columns",
                                fix="np.stack([...], axis=1)")
-        return evaluate_fields(self.supply, self.theta, points)
+        return evaluate_fields(self.supply, self.weights, points)
 
     def exact_fields(self, points: np.ndarray) -> dict[str, np.ndarray] | None:
         """The exact solution at points `(n, dim)`, each `(n,)`; None where it is not known."""
@@ -113,7 +116,7 @@ class Solution:
         answer = call(expression, known, role)
         several = isinstance(answer, (tuple, list))
         nodes = [_scalar(value, role) for value in (answer if several else (answer,))]
-        values = [value.reshape(shape)[()] for value in evaluate_nodes(self.supply, nodes, self.theta, points)]
+        values = [value.reshape(shape)[()] for value in evaluate_nodes(self.supply, nodes, self.weights, points)]
         return tuple(values) if several else values[0]
 
     def place(self, coordinates: Mapping[str, Any], what: str) -> tuple[np.ndarray, tuple[int, ...]]:

@@ -107,7 +107,7 @@ class Session:
         """The solution at `theta`, measured."""
         problem, supply = self.problem, self.supply
         return Solution(
-            problem=problem, recipe=self.recipe, supply=supply, theta=theta, seed=self.seed, threads=self.threads,
+            problem=problem, recipe=self.recipe, supply=supply, weights=theta, seed=self.seed, threads=self.threads,
             history=History.from_rows(self.rows), stop_reason=reason,
             errors=errors_at(problem, supply, theta, dense_points(problem)),
             residual_rms=residual_rms(objective, theta, self.recipe, np.random.default_rng([self.seed, 1])),

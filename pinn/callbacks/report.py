@@ -17,7 +17,7 @@ def report(solution: Any, folder: str | Path | None = None) -> list[tuple[str, s
     rows += [
         ("residual on fresh points (rms)", magnitude(solution.residual_rms)),
         ("time", f"{duration(solution.seconds)}, of which {duration(solution.seconds_compile)} to compile"),
-        ("parameters", count(solution.theta.size)),
+        ("parameters", count(solution.weights.size)),
         ("steps", count(solution.steps)),
         ("points", ", ".join(f"{name} {count(number)}" for name, number in solution.points.items())),
         ("stopped because", solution.stop_reason),

@@ -51,7 +51,7 @@ class SolutionLike:
     wrong: float = 1e-3
     broken: bool = False
     history: History = field(default_factory=lambda: history())
-    theta: np.ndarray = field(default_factory=lambda: np.zeros(2241))
+    weights: np.ndarray = field(default_factory=lambda: np.zeros(2241))
     errors: dict[str, dict[str, float]] = field(default_factory=dict)
     stop_reason: str = "time budget of 60 s used up"
     residual_rms: float = 2.5e-3

@@ -109,6 +109,16 @@ def test_what_cannot_be_evaluated_is_told(solution, wrong, said):
     assert said in caught.value.what and caught.value.fix
 
 
+def test_the_angle_of_a_pendulum_may_be_called_theta(tmp_path):
+    problem = Problem(unknowns=("theta", "omega"), domain=Time(t=(0, 2)), conditions=[Initial(theta=0.5, omega=0)],
+                      equations=[lambda theta, omega: (theta.t - omega, omega.t + np.sin(theta))])
+    recipe = Recipe(network=MLP(width=5, depth=1), points=32, stages=[Stage(Adam(1e-2), iterations=3)], resample=False)
+    swung = solve(problem, recipe, out=tmp_path / "run")
+    assert swung.theta(t=[0.0, 1.0]).shape == (2,) and swung.weights.size == 22
+    assert load(tmp_path / "run").theta(t=0.5) == swung.theta(t=0.5)
+    assert json.loads((tmp_path / "run" / "summary.json").read_text())["network"]["parameters"] == 22
+
+
 # -- measured
 def test_errors_are_those_on_a_dense_grid(solution):
     points = dense_points(solution.problem)
