@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import operator
+import sys
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -19,7 +20,7 @@ from .errors import NoRuleError, ShapeError, TraceError, scipy_call
 from .graph import CONSTANT, DATUM, SYMBOL, Node, constant, datum, symbol, walk
 from .interpret import number
 from .primitive import FUNCTIONS, TABLE, UFUNCS
-from .recording import ACTIVE, Event, tell_left, user_code
+from .recording import ACTIVE, Event, known_files, tell_left, user_code
 from .types import SHARED, Lane
 
 # what `ufunc.reduce` is called when it is a function of its own
@@ -186,6 +187,8 @@ class Array:
 
     # -- numpy's protocols
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if not kwargs and method == "__call__" and ufunc in UFUNCS:
+            return operate(ufunc, *inputs)
         kwargs = {k: v for k, v in kwargs.items() if not (k == "where" and v is True)}
         if kwargs.get("out") is not None:
             raise TraceError(
@@ -193,7 +196,7 @@ class Array:
                 why="`y += x` and out= write numbers, and a number carries no derivative",
                 fix="write y = y + x",
             )
-        if method == "__call__" and not kwargs and ufunc in UFUNCS:
+        if method == "__call__" and not kwargs and ufunc in UFUNCS:  # `where=True` was all there was
             return operate(ufunc, *inputs)
         if method == "reduce" and ufunc in REDUCE and set(kwargs) <= {"axis", "keepdims"}:
             return REDUCE[ufunc](inputs[0], axis=kwargs.get("axis", 0), keepdims=kwargs.get("keepdims", False))
@@ -460,6 +463,7 @@ def call(primitive: Any, *xs: Any, attr: Any = None) -> Array:
 
 _serials = itertools.count(1)
 _new = object.__new__
+_getframe = sys._getframe
 
 
 def now() -> int:
@@ -474,6 +478,9 @@ def eager(number: Any, origin: tuple, root: Any = None, serial: int = 0) -> Arra
     array._node = array.space = array.used = None
     array.number, array.origin, array.root, array.serial = number, origin, root, serial or next(_serials)
     return array
+
+
+PLAIN = {int, float, bool, str, type(None), np.ndarray, np.float64, np.int64, slice, np.dtype, type, type(np._NoValue)}
 
 
 class Traced(Exception):
@@ -500,8 +507,14 @@ def operate(ufunc: np.ufunc, *xs: Any) -> Any:
     except (TypeError, ValueError):
         UFUNCS[ufunc](*xs)  # says more about shapes
         raise
-    code, at = user_code(2)
-    y = eager(value, (ufunc, code, at), root)
+    # `eager` and `user_code` written out: this is every operation of every program
+    frame = _getframe(2)
+    code, at = frame.f_code, frame.f_lasti
+    if known_files.get(code.co_filename, True):
+        code, at = user_code(3)
+    y = _new(Array)
+    y._node = y.space = y.used = None
+    y.number, y.origin, y.root, y.serial = value, (ufunc, code, at), root, next(_serials)
     watchers = ACTIVE.watchers
     if watchers:
         event = Event(ufunc, UFUNCS[ufunc], xs, {}, [x for x in xs if type(x) is Array], [y], code, at)
@@ -513,12 +526,24 @@ def operate(ufunc: np.ufunc, *xs: Any) -> Any:
 def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> Any:
     """A function on whatever the user wrote: `function` on numbers, `rule` if something is traced."""
     arrays: list[Array] = []
-    args, kwargs = read(args), {k: read(v) for k, v in kwargs.items()} if kwargs else kwargs
-    try:
-        numbers = numbers_of(args, arrays)
-        options = {k: numbers_of(v, arrays) for k, v in kwargs.items()} if kwargs else kwargs
-    except Traced:
-        return rule(*args, **kwargs)
+    numbers: Any = []
+    for x in args:
+        kind = type(x)
+        if kind is Array and x.number is not None:
+            arrays.append(x)
+            numbers.append(x.number)
+        elif kind in PLAIN:
+            numbers.append(x)
+        else:
+            break
+    options = kwargs
+    if len(numbers) < len(args) or kwargs and not PLAIN.issuperset([type(x) for x in kwargs.values()]):
+        arrays = []
+        args, kwargs = read(args), {k: read(v) for k, v in kwargs.items()}
+        try:
+            numbers, options = numbers_of(args, arrays), {k: numbers_of(v, arrays) for k, v in kwargs.items()}
+        except Traced:
+            return rule(*args, **kwargs)
     try:
         value = function(*numbers, **options)
     except (TypeError, ValueError, IndexError):

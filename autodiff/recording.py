@@ -83,7 +83,7 @@ class Place:
         return f"{self.file}:{self.line}"
 
 
-_known_files: dict[str, bool] = {}
+known_files: dict[str, bool] = {}  # whether a file belongs to this package or numpy
 
 
 def user_code(depth: int = 1) -> tuple[CodeType, int]:
@@ -91,9 +91,9 @@ def user_code(depth: int = 1) -> tuple[CodeType, int]:
     frame = sys._getframe(depth)
     while True:
         code = frame.f_code
-        inside = _known_files.get(code.co_filename)
+        inside = known_files.get(code.co_filename)
         if inside is None:
-            inside = _known_files[code.co_filename] = is_library(code.co_filename)
+            inside = known_files[code.co_filename] = is_library(code.co_filename)
         if not inside or frame.f_back is None:
             return code, frame.f_lasti
         frame = frame.f_back
