@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -87,13 +87,16 @@ class GradientTape:
                           "its gradient is asked for; use GradientTape(persistent=True) or ask after the `with`",
                           TapeWarning, stacklevel=2)  # fmt: skip
 
-    @contextmanager
-    def stop_recording(self) -> Iterator[None]:
+    def stop_recording(self) -> AbstractContextManager[None]:
         """A context in which nothing is recorded.  Raises TapeError, a ValueError and RuntimeError, outside of the tape."""
         if not self._active or self._closed:
             raise TapeError("Tape is not recording." if self._entered else
                             "Trying to stop recording a tape which is not recording.",
                             fix="call stop_recording inside `with tape:`", code="tape-not-recording")  # fmt: skip
+        return self._pause()
+
+    @contextmanager
+    def _pause(self) -> Iterator[None]:
         self._paused += 1
         try:
             yield
@@ -173,7 +176,7 @@ class GradientTape:
         if variable.serial in history.writes:
             history.rewritten(variable, value)
         if self._closed or self._paused:
-            if variable.serial in self._tracked:
+            if variable.serial in self._tracked or self._automatic and variable.trainable:
                 history.step("paused" if self._paused else "closed", "read", [variable.serial], [value.serial], value.origin)
             return
         if variable.serial not in self._variables:

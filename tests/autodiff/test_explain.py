@@ -98,7 +98,6 @@ def recording_stopped():
 def recording_stopped_at_the_read():
     x = Variable(3.0)
     with GradientTape() as tape:
-        x * 1.0
         with tape.stop_recording():
             z = x + 1.0  # here
     return tape, z, x, tape.explain(z, x)
