@@ -73,10 +73,14 @@ def _stages(axes: Axes, steps: np.ndarray, stages: list[str]) -> None:
     """A hairline where a stage begins, with its name at the top."""
     place = blended_transform_factory(axes.transData, axes.transAxes)
     start, runs = 0, [(name, len(list(run))) for name, run in groupby(stages)]
+    width, free = max(steps[-1] - steps[0], 1), -np.inf
     for name, length in runs:
         if start:
             axes.axvline(steps[start], color=style.GREY, linewidth=0.9, linestyle=(0, (1, 2)))
         if len(runs) > 1 or name:
-            axes.text(steps[start], 1.015, " " + style.plain(name), transform=place, ha="left", va="bottom", color=style.GREY,
-                      fontsize=11)
+            # a stage too short for its name has its successor's name one line higher
+            crowded = steps[start] < free
+            axes.text(steps[start], 1.065 if crowded else 1.015, " " + style.plain(name), transform=place, ha="left",
+                      va="bottom", color=style.GREY, fontsize=11)
+            free = steps[start] + 0.014 * width * (len(name) + 2)
         start += length
