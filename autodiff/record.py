@@ -7,7 +7,7 @@ number, outlives it: that is what a missing gradient is explained from.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from types import CodeType
 from typing import Any, Protocol
 
@@ -31,11 +31,13 @@ class Step:
     "closed" (while the tape did not record), "outside" (a gradient that was taken where this tape did not record).
     """
 
-    __slots__ = ("kind", "function", "ins", "outs", "connected", "code", "at")
+    __slots__ = ("kind", "function", "ins", "outs", "connected", "sources", "code", "at")
 
     def __init__(self, kind: str, function: Any, ins: Sequence[int], outs: Sequence[int], connected: Sequence[bool],
                  code: CodeType, at: int):  # fmt: skip
         self.kind, self.function, self.ins, self.outs, self.connected = kind, function, ins, outs, connected
+        # 0 is the serial of nothing
+        self.sources = ins if False not in connected else [s if c else 0 for s, c in zip(ins, connected, strict=True)]
         self.code, self.at = code, at
 
     @property
@@ -163,8 +165,9 @@ class Identity:
     __slots__ = ("step",)
     selects = False
 
-    def __init__(self, step: Step):
-        self.step = step
+    def __init__(self, variable: int, value: Array):
+        _, code, at = value.origin
+        self.step = Step("read", "read", (variable,), (value.serial,), (True,), code, at)
 
     def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
         return ((0, cotangents[0]),)
@@ -176,36 +179,39 @@ def add(a: Any, b: Any) -> Any:
 
 
 def backward(
-    records: Sequence[Pullable], seeds: Iterable[tuple[int, Any]], sources: set[int], batch: int = 0,
-    release: Callable[[], None] | None = None,
+    records: list, seeds: Iterable[tuple[int, Any]], sources: set[int], batch: int = 0, done: list[Step] | None = None,
 ) -> dict[int, Any]:  # fmt: skip
     """The cotangents of `sources`, by serial, for the cotangents `seeds` of some values; a source without a path is missing.
 
-    `release` is called after each record, the last one first, so that a tape that is used once is freed on the way.
+    With `done` the records are consumed on the way, the last one first, and their steps put there: so a tape that is used once
+    is freed while it goes back.
     """
     live = set(sources)
-    on_path = []
+    on_path: list[tuple[bool, ...] | None] = []
+    masked = False
     for record in records:
         step = record.step
-        mask = tuple([s in live and c for s, c in zip(step.ins, step.connected, strict=True)])
-        on_path.append(mask if True in mask else None)
+        mask = tuple([s in live for s in step.sources])
         if True in mask:
+            on_path.append(mask)
             live.update(step.outs)
-    masked = any(record.selects for record, wants in zip(records, on_path, strict=True) if wants)
+            masked = masked or record.selects
+        else:
+            on_path.append(None)
     cotangents: dict[int, Any] = {}
     for serial, seed in seeds:
         if serial in live:
             cotangents[serial] = add(cotangents[serial], seed) if serial in cotangents else seed
     for k in range(len(records) - 1, -1, -1):
-        wants, record = on_path[k], records[k]
+        record = records[k] if done is None else records.pop()
+        step, wants = record.step, on_path[k]
         if wants is not None:
-            step = record.step
             given = [cotangents.get(s) if s in sources else cotangents.pop(s, None) for s in step.outs]
             if any([c is not None for c in given]):
                 for i, c in record.pull(given, wants, masked, batch):
                     serial = step.ins[i]
                     cotangents[serial] = add(cotangents[serial], c) if serial in cotangents else c
-        del record
-        if release is not None:
-            release()
+        if done is not None:
+            done.append(step)
+        record = None
     return {s: c for s, c in cotangents.items() if s in sources}

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from .array import Array, Held, Readable, eager, lift, now
+from .array import INSTEAD, Array, Held, Readable, eager, lift, now
 from .errors import ArgumentError, DifferentiationError, NoRuleError, ShapeError, TapeError, TraceError
 from .explain import Escape, History, Watch, reason, where_it_left
 from .graph import Node, constant, walk
@@ -164,29 +164,29 @@ class GradientTape:
                 self._history.cut("paused" if self._paused else "closed", event)
             return
         record = record_of(event)
-        for serial, connected in zip(record.step.ins, record.step.connected, strict=True):
-            if connected and serial in tracked:
+        step = record.step
+        for serial in step.sources:
+            if serial in tracked:
                 self._records.append(record)
-                tracked.update(record.step.outs)
+                tracked.update(step.outs)
                 return
         self._history.cut("operation", event)
 
     def read(self, variable: Any, value: Any) -> None:
-        history = self._history
-        if variable.serial in history.writes:
+        history, serial = self._history, variable.identity.serial
+        if serial in history.writes:
             history.rewritten(variable, value)
         if self._closed or self._paused:
-            if variable.serial in self._tracked or self._automatic and variable.trainable:
-                history.step("paused" if self._paused else "closed", "read", [variable.serial], [value.serial], value.origin)
+            if serial in self._tracked or self._automatic and variable.trainable:
+                history.step("paused" if self._paused else "closed", "read", [serial], [value.serial], value.origin)
             return
-        if variable.serial not in self._variables:
+        if serial not in self._variables:
             if not (self._automatic and variable.trainable and value.dtype.kind == "f"):
-                history.unwatched_reads.setdefault(variable.serial, Place(*value.origin[1:3]))
+                history.unwatched_reads.setdefault(serial, Place(*value.origin[1:3]))
                 return
-            self._variables[variable.serial] = variable
-            self._tracked.add(variable.serial)
-        _, code, at = value.origin[:3]
-        self._records.append(Identity(Step("read", "read", (variable.serial,), (value.serial,), (True,), code, at)))
+            self._variables[serial] = variable
+            self._tracked.add(serial)
+        self._records.append(Identity(serial, value))
         self._tracked.add(value.serial)
 
     def written(self, variable: Any, value: Any) -> None:
@@ -203,6 +203,9 @@ class GradientTape:
                 "you are storing a watched value into a plain numpy array", code="stored",
                 why="a plain array holds numbers, which carry no derivative",
                 fix="y = ad.constant(np.zeros(n)) and y[i] = value is recorded; or np.stack([...])")  # fmt: skip
+        if how.startswith("scipy.") and serial in self._tracked and self._recording:
+            raise NoRuleError(f"{how} has no derivative rule here", fix=f"use {INSTEAD[how]}" if how in INSTEAD else
+                              f"write it with numpy functions, or apply {how} to x.numpy()")  # fmt: skip
         if serial in self._tracked or serial in self._history.shadow:
             self._history.escapes.append(Escape(serial, how, user_place(), number))
 
@@ -416,12 +419,11 @@ class GradientTape:
         self._deaf = not self._persistent
         try:
             with np.errstate(all="ignore"):
-                pulled = backward(self._records, pairs, wanted, batch, None if self._persistent else self._release)
+                pulled = backward(self._records, pairs, wanted, batch, None if self._persistent else self._history.done)
         finally:
             self._deaf = False
             if not self._persistent:
-                while self._records:
-                    self._release()
+                self._history.done += [self._records.pop().step for _ in range(len(self._records))]  # none, unless it failed
         answers = []
         for x in sources:
             if isinstance(x, Variable) or x.number is not None:
@@ -432,9 +434,6 @@ class GradientTape:
             else:
                 answers.append(found.get(x.node.serial))
         return answers
-
-    def _release(self) -> None:
-        self._history.done.append(self._records.pop().step)
 
     def _reverse_graph(self, traced: Sequence[tuple[Array, Any]], sources: Sequence[Any]) -> tuple[list, dict]:
         """Inside a transform the graph itself is the record: cotangents of the eager leaves, and of the traced sources."""

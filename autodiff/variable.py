@@ -6,8 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from .array import Array, Readable, eager
+from .array import Array, Readable, eager, operate
 from .errors import ArgumentError, ShapeError
+from .primitive import UFUNCS
 from .recording import ACTIVE, Place, tell_left, user_code
 
 
@@ -122,6 +123,8 @@ class Variable(Readable):
         return self.read().__array__(dtype, copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs and ufunc in UFUNCS:
+            return operate(ufunc, *inputs)
         values = [x.read() if isinstance(x, Variable) else x for x in inputs]
         return next(v for v in values if isinstance(v, Array)).__array_ufunc__(ufunc, method, *values, **kwargs)
 
@@ -208,11 +211,11 @@ def _reading(name: str) -> Any:
     """The operator of arrays, for variables: both sides are read."""
     of_array = getattr(Array, name)
 
-    def operate(self: Variable, *others: Any) -> Any:
+    def of_variable(self: Variable, *others: Any) -> Any:
         return of_array(self.read(), *others)
 
-    operate.__name__ = name
-    return operate
+    of_variable.__name__ = name
+    return of_variable
 
 
 for _name in (

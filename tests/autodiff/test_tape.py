@@ -9,6 +9,7 @@ import weakref
 
 import numpy as np
 import pytest
+import scipy.special
 
 import autodiff as ad
 from autodiff import GradientTape, TapeError, TapeWarning, UnconnectedWarning, Variable, constant
@@ -1065,3 +1066,12 @@ def test_a_variable_made_of_a_result_does_not_carry_derivatives():
         y = 2.0 * Variable(x * x)
     assert tape.gradient(y, x) is None
     assert tape.explain(y, x).code == "assigned"
+
+
+def test_a_function_of_scipy_that_would_take_numbers_is_refused():
+    x = constant([1.0, 2.0])
+    with GradientTape() as tape:
+        tape.watch(x)
+        with pytest.raises(TypeError, match="scipy.special.logsumexp has no derivative rule here"):
+            scipy.special.logsumexp(x)
+    assert float(scipy.special.logsumexp(x)) == pytest.approx(float(ad.logsumexp(x)))
