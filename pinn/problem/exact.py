@@ -10,7 +10,7 @@ import numpy as np
 
 from pinn.conditions import check_finite, check_values
 from pinn.errors import ProblemError, locate
-from pinn.jetspace import JetSpace, arguments, call
+from pinn.jetspace import JetSpace, arguments, call, user_location
 
 ROLE = "the exact solution"
 
@@ -25,7 +25,9 @@ class Exact:
     def __post_init__(self) -> None:
         if not callable(self.function):
             raise ProblemError(f"exact is a {type(self.function).__name__}, not a function", code="exact",
-                               fix=f"exact=lambda {', '.join(self.space.coordinates)}: ...")
+                               where=user_location(), why="it is called with arrays of coordinates, by name",
+                               fix=f"exact=lambda {', '.join(self.space.coordinates)}: "
+                                   + (self._dict() if len(self.space.unknowns) > 1 else "..."))
         arguments(self.function, self.space.coordinates, ROLE)
 
     def __call__(self, **coordinates: Any) -> Any:
@@ -58,4 +60,7 @@ class Exact:
     def _refuse(self, what: str) -> ProblemError:
         unknowns = self.space.unknowns
         return ProblemError(what, where=locate(self.function), why=f"the unknowns are {', '.join(unknowns)}", code="exact",
-                            fix="return {" + ", ".join(f'"{name}": ...' for name in unknowns) + "}")
+                            fix=f"return {self._dict()}")
+
+    def _dict(self) -> str:
+        return "{" + ", ".join(f'"{name}": ...' for name in self.space.unknowns) + "}"
