@@ -26,7 +26,13 @@ class FourierFeatures:
     frequencies: tuple[float, ...]
 
     def __init__(self, network: Network | None = None, frequencies: Sequence[float] = (1.0, 2.0)):
-        read = tuple(float(k) for k in frequencies)
+        if isinstance(network, type):
+            raise RecipeError(f"{network.__name__} is a class of networks", why="the features are given to a network",
+                              fix=f"FourierFeatures({network.__name__}(...))", code="frequencies")
+        try:
+            read = tuple(float(k) for k in frequencies)
+        except (TypeError, ValueError):
+            read = ()
         if not read or not all(math.isfinite(k) and k > 0 for k in read) or len(set(read)) < len(read):
             raise RecipeError(f"frequencies of {frequencies!r}", why="they are different positive numbers", code="frequencies",
                               fix="frequencies=(1, 2, 4)")

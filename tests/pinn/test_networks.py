@@ -140,7 +140,8 @@ def test_networks_are_values():
     (lambda: MLP(widths=(3,), depth=2), "widths"), (lambda: MLP(widths="20"), "widths"),
     (lambda: MLP(activation="relu6"), "activation"), (lambda: GatedMLP(widths=(3, 4)), "widths"),
     (lambda: FourierFeatures(frequencies=()), "frequencies"), (lambda: FourierFeatures(frequencies=(1, 1)), "frequencies"),
-    (lambda: FourierFeatures(frequencies=(0, 1)), "frequencies")])
+    (lambda: FourierFeatures(frequencies=(0, 1)), "frequencies"), (lambda: FourierFeatures(frequencies=3), "frequencies"),
+    (lambda: FourierFeatures(frequencies="a"), "frequencies"), (lambda: FourierFeatures(MLP), "frequencies")])
 def test_bad_shapes_are_refused(make, code):
     with pytest.raises(RecipeError) as caught:
         make()
