@@ -425,11 +425,12 @@ class GradientTape:
             if not self._persistent:
                 self._history.done += [self._records.pop().step for _ in range(len(self._records))]  # none, unless it failed
         answers = []
+        origin = self._origin()
         for x in sources:
             if isinstance(x, Variable) or x.number is not None:
                 c = pulled.get(x.serial)
                 if c is not None and not isinstance(c, Array):
-                    c = eager(c if isinstance(c, (np.ndarray, np.generic)) else np.asarray(c), self._origin())
+                    c = eager(c if isinstance(c, (np.ndarray, np.generic)) else np.asarray(c), origin)
                 answers.append(c)
             else:
                 answers.append(found.get(x.node.serial))
