@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 from types import TracebackType
 from typing import IO
@@ -72,4 +73,10 @@ class Lines:
         self._due = event.seconds + min(max(0.1 * event.seconds, self._shortest), self._longest)
 
     def _print(self, line: str) -> None:
-        print(line, file=self._stream, flush=True)
+        try:
+            print(line, file=self._stream, flush=True)
+        except BrokenPipeError:
+            # the reader has gone (`pinn solve burgers | head`); the run goes on, and whoever writes next is not heard either
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)

@@ -191,6 +191,18 @@ def test_the_panel_shows_all_of_it_and_leaves_nothing_behind():
     assert "\x1b[2K" in last_frame and "\x1b[?25h" in shown
 
 
+def test_a_reader_that_goes_away_does_not_end_the_run():
+    """`pinn solve burgers | head -1`: what is written afterwards goes nowhere, and nothing is raised."""
+    read, write = os.pipe()
+    with os.fdopen(write, "w") as stream, Lines(stream) as lines:
+        lines(Compiled(1.0))
+        assert os.read(read, 100).startswith(b"compiled")
+        os.close(read)
+        lines(Compiled(2.0))
+        lines(StageEnded("adam", "done"))
+        print("the table", file=stream, flush=True)
+
+
 def test_progress_is_a_panel_on_a_terminal_and_lines_elsewhere(monkeypatch):
     monkeypatch.setenv("TERM", "xterm")
     terminal = io.StringIO()
