@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
 from math import isfinite, log10
 
@@ -112,8 +113,12 @@ class LevenbergMarquardt:
         return Stopping(self.tolerance_gradient, self.tolerance_loss, self.patience)
 
     def init(self, oracle: Oracle, theta: np.ndarray) -> State:
-        """The state at `theta` `(size,)`; raises RecipeError or NumericsError for a start that cannot be used."""
+        """The state at `theta` `(size,)`; raises RecipeError or NumericsError for a start that cannot be used.
+
+        A Jacobian that this machine cannot hold is a RecipeError: asking for the memory would end the process.
+        """
         state = begin(oracle, theta)
+        refuse_what_does_not_fit(oracle.residual(state.theta).size, state.theta.size)
         progress = Progress(float(np.max(np.abs(state.gradient))))
         memory = Memory(self.radius, (), progress)
         return replace(state, memory=memory, stop=self.stopping.flat(progress, state.gradient))
@@ -171,3 +176,22 @@ def risen(dampings: tuple[float, ...]) -> bool:
         return False
     k = np.arange(len(dampings))
     return bool(np.polyfit(k, dampings, 1)[0] > 1e-4 and np.corrcoef(k, dampings)[0, 1] > 0.1)
+
+
+def refuse_what_does_not_fit(residuals: int, weights: int, memory: float | None = None) -> None:
+    """RecipeError where four copies of the Jacobian (rows by tile, by point, scaled, factored) exceed the machine's memory."""
+    memory = physical_memory() if memory is None else memory
+    needed = 4.0 * 8.0 * residuals * weights
+    if needed > memory:
+        raise RecipeError(
+            f"Levenberg-Marquardt needs about {needed / 1e9:.1f} GB for the Jacobian of {residuals:,d} residuals and {weights:,d} "
+            f"weights; the machine has {memory / 1e9:.1f} GB",
+            why="it holds one row for every residual", fix="Recipe(points=4096), or stages=[Adam(), SSBroyden()]")
+
+
+def physical_memory() -> float:
+    """Bytes of memory of this machine; infinite where it does not tell."""
+    try:
+        return float(os.sysconf("SC_PHYS_PAGES")) * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        return np.inf

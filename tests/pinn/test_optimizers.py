@@ -25,6 +25,7 @@ from pinn.optimizers import (
     SSBroyden,
     Warmup,
 )
+from pinn.optimizers.levenberg_marquardt import physical_memory, refuse_what_does_not_fit
 from pinn.optimizers.line_search import ROUNDING
 from pinn.optimizers.quasi_newton import self_scaled_broyden
 
@@ -589,3 +590,10 @@ def test_bad_settings_are_refused_with_a_fix(make):
 def test_schedules(schedule, values):
     for iteration, value in values.items():
         assert schedule(iteration) == pytest.approx(value, abs=1e-15)
+
+
+def test_a_jacobian_that_does_not_fit_is_refused_before_it_is_asked_for():
+    refuse_what_does_not_fit(1000, 1000, memory=32e6)
+    with pytest.raises(RecipeError, match=r"needs about 40.0 GB .* has 24.0 GB") as caught:
+        refuse_what_does_not_fit(1_000_000, 1250, memory=24e9)
+    assert "SSBroyden" in caught.value.fix and 1e6 < physical_memory()
