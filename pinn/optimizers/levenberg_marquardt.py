@@ -113,22 +113,23 @@ class LevenbergMarquardt:
         return Stopping(self.tolerance_gradient, self.tolerance_loss, self.patience)
 
     def init(self, oracle: Oracle, theta: np.ndarray) -> State:
-        """The state at `theta` `(size,)`; raises RecipeError or NumericsError for a start that cannot be used.
-
-        A Jacobian that this machine cannot hold is a RecipeError: asking for the memory would end the process.
-        """
+        """The state at `theta` `(size,)`; raises RecipeError or NumericsError for a start that cannot be used."""
         state = begin(oracle, theta)
-        refuse_what_does_not_fit(oracle.residual(state.theta).size, state.theta.size)
         progress = Progress(float(np.max(np.abs(state.gradient))))
         memory = Memory(self.radius, (), progress)
         return replace(state, memory=memory, stop=self.stopping.flat(progress, state.gradient))
 
     def step(self, oracle: Oracle, state: State) -> State:
-        """One accepted iteration, or the same point with the reason why there is none."""
+        """One accepted iteration, or the same point with the reason why there is none.
+
+        Raises RecipeError for a Jacobian that this machine cannot hold: asking for the memory would end the process.
+        """
         if state.stop is not None:
             return state
         memory, evaluations = state.memory, state.evaluations + 1
-        residual, jacobian = oracle.residual(state.theta), oracle.jacobian(state.theta)
+        residual = oracle.residual(state.theta)
+        refuse_what_does_not_fit(residual.size, state.theta.size)
+        jacobian = oracle.jacobian(state.theta)
         if not (np.isfinite(residual).all() and np.isfinite(jacobian).all()):
             reason = f"Jacobian not finite at iteration {state.iteration}, at loss {state.loss:.6g}"
             return replace(state, evaluations=evaluations, stop=reason)
@@ -184,8 +185,8 @@ def refuse_what_does_not_fit(residuals: int, weights: int, memory: float | None 
     needed = 4.0 * 8.0 * residuals * weights
     if needed > memory:
         raise RecipeError(
-            f"Levenberg-Marquardt needs about {needed / 1e9:.1f} GB for the Jacobian of {residuals:,d} residuals and {weights:,d} "
-            f"weights; the machine has {memory / 1e9:.1f} GB",
+            f"Levenberg-Marquardt needs about {needed / 1e9:.1f} GB for the Jacobian of {residuals:,d} residuals and "
+            f"{weights:,d} weights; the machine has {memory / 1e9:.1f} GB",
             why="it holds one row for every residual", fix="Recipe(points=4096), or stages=[Adam(), SSBroyden()]")
 
 
