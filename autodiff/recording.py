@@ -146,7 +146,7 @@ def tell_left(array: Any, how: str, number: Any) -> Any:
     if watchers:
         code, at = user_code(2)
         # numpy asks for the number in `y[i] = x` as it does in float(x), but there x is not meant to leave
-        if dis.opname[code.co_code[at]] == "STORE_SUBSCR":
+        if dis.opname[code.co_code[at]] in ("STORE_SUBSCR", "STORE_SLICE"):  # the second since Python 3.12
             how = STORING
         for watcher in watchers:
             watcher.left(array, how, number)
