@@ -111,12 +111,7 @@ class Multilinear(Primitive):
         self.source, self.cost, self.vector = source, cost, None
 
     def make(self, args: tuple[Node, ...], attr: Any = None) -> Node:
-        if self.simplify is not None:
-            simple = self.simplify(attr, *args)
-            if simple is not None:
-                return simple
-        dtype = np.result_type(*[a.attr if a.op is CONSTANT else a.dtype for a in args])
-        return intern(self, args, attr, self.shape(attr, *args), dtype, max(a.lane for a in args))
+        return _make(self, args, attr)
 
 
 class Linear(Primitive):
@@ -134,12 +129,17 @@ class Linear(Primitive):
         self.value, self.shape, self.transpose, self.simplify, self.batch = value, shape, transpose, simplify, batch
 
     def make(self, args: tuple[Node, ...], attr: Any = None) -> Node:
-        if self.simplify is not None:
-            simple = self.simplify(attr, *args)
-            if simple is not None:
-                return simple
-        dtype = np.result_type(*[a.attr if a.op is CONSTANT else a.dtype for a in args])
-        return intern(self, args, attr, self.shape(attr, *args), dtype, max(a.lane for a in args))
+        return _make(self, args, attr)
+
+
+def _make(primitive: Multilinear | Linear, args: tuple[Node, ...], attr: Any) -> Node:
+    """The simpler node if there is one, else the node itself."""
+    if primitive.simplify is not None:
+        simple = primitive.simplify(attr, *args)
+        if simple is not None:
+            return simple
+    dtype = np.result_type(*[a.attr if a.op is CONSTANT else a.dtype for a in args])
+    return intern(primitive, args, attr, primitive.shape(attr, *args), dtype, max(a.lane for a in args))
 
 
 class Select(Primitive):

@@ -278,18 +278,15 @@ class LoopWriter:
         return self._assemble(nests)
 
     def _heavy(self, n: Node, done: set[int]) -> list[tuple[list[str], list[str], list[str]]]:
-        lines, _ = self._body([n], done, {n.serial})
+        lines, value = self._body([n], done, {n.serial})
         large = LARGE.get((n.op.vector, self.real))
         if large is None:
             return [([], lines, [])]
         # beyond the range of the vectorised reduction the library's scalar function takes over, for the whole row
-        argument, _ = self._body([n.args[0]], done, set())
-        _, value = self._body([n], done, {n.serial})
         last = value.get(n.args[0].serial) or self._shared(n.args[0])
         careful, _ = self._body([n], done, {n.serial}, vector=False)
         counted = [*lines, f"far += {self.real}(1.0) if abs({last}) > {self.real}({large!r}) else {self.real}(0.0)"]
         again = ["if far > 0:", f" for p in range({self.P}):"] + [f"  {line}" for line in careful]
-        del argument
         return [([f"far = {self.real}(0.0)"], counted, again)]
 
     def _assemble(self, nests: list[tuple[list[str], list[str], list[str]]]) -> str:

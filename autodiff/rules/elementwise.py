@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from functools import cache
 
 import numpy as np
 
-from ..array import Array, call, lift
+from ..array import Array, call
 from ..graph import CONSTANT, Node, constant
-from ..primitive import FUNCTIONS, Elementwise, Select, implements
+from ..primitive import FUNCTIONS, TABLE, Elementwise, Select, implements
 from .arithmetic import MULTIPLY, SUBTRACT
 
 LN2, LN10 = math.log(2.0), math.log(10.0)
@@ -30,20 +31,22 @@ def _sign_out(x: Node) -> Node | None:
     return None
 
 
-def _odd(name: str):
-    from_table: dict[str, Elementwise] = {}
+def _odd(name: str) -> Callable[[Node], Node | None]:
+    """f(-x) = -f(x): the sign moves outward."""
 
     def simplify(x: Node) -> Node | None:
         positive = _sign_out(x)
-        return None if positive is None else SUBTRACT.make((constant(0.0), from_table[name].make((positive,))))
+        return None if positive is None else SUBTRACT.make((constant(0.0), TABLE[name].make((positive,))))
 
-    return simplify, from_table
+    return simplify
 
 
-def _even(table: dict, name: str):
+def _even(name: str) -> Callable[[Node], Node | None]:
+    """f(-x) = f(x): the sign vanishes."""
+
     def simplify(x: Node) -> Node | None:
         positive = _sign_out(x)
-        return None if positive is None else table[name].make((positive,))
+        return None if positive is None else TABLE[name].make((positive,))
 
     return simplify
 
@@ -58,17 +61,12 @@ def _sech2_value(x):
     return 4.0 * e / ((1.0 + e) * (1.0 + e))
 
 
-_tanh_odd, _t = _odd("tanh")
-_sin_odd, _s = _odd("sin")
-
 #                    name       value       text                first derivative               cost, where to test
-TANH = elementwise("tanh", np.tanh, "math.tanh({0})", lambda y, a: (sech2(a),), cost=16, vector="tanh", simplify=_tanh_odd)
+elementwise("tanh", np.tanh, "math.tanh({0})", lambda y, a: (sech2(a),), cost=16, vector="tanh", simplify=_odd("tanh"))
 SECH2 = elementwise("sech2", _sech2_value, "", lambda y, a: (-2.0 * np.tanh(a) * y,),
-                    lowered=lambda a: 1.0 - np.tanh(a) * np.tanh(a), simplify=_even(_t, "sech2"))  # fmt: skip
-SIN = elementwise("sin", np.sin, "math.sin({0})", lambda y, a: (np.cos(a),), cost=16, vector="sin", simplify=_sin_odd)
-COS = elementwise("cos", np.cos, "math.cos({0})", lambda y, a: (-np.sin(a),), cost=16, vector="cos", simplify=_even(_s, "cos"))
-_t.update(tanh=TANH, sech2=SECH2)
-_s.update(sin=SIN, cos=COS)
+                    lowered=lambda a: 1.0 - np.tanh(a) * np.tanh(a), simplify=_even("sech2"))  # fmt: skip
+elementwise("sin", np.sin, "math.sin({0})", lambda y, a: (np.cos(a),), cost=16, vector="sin", simplify=_odd("sin"))
+elementwise("cos", np.cos, "math.cos({0})", lambda y, a: (-np.sin(a),), cost=16, vector="cos", simplify=_even("cos"))
 elementwise("tan", np.tan, "math.tan({0})", lambda y, a: (1.0 + y * y,), cost=30, domain=(-1.2, 1.2))
 elementwise("exp", np.exp, "math.exp({0})", lambda y, a: (y,), cost=16, vector="exp")
 elementwise("exp2", np.exp2, "math.exp({0}*0.6931471805599453)", lambda y, a: (LN2 * y,), cost=16,
@@ -282,4 +280,3 @@ def _cast(dtype: np.dtype) -> Elementwise:
 
 
 FUNCTIONS[np.astype] = _astype
-_ = lift

@@ -58,7 +58,7 @@ def both(names: list[str], residual, dtype: str):
     terms, gradient = program.bind(points, mean, dtype=dtype).loss_and_gradient(theta)
     symbols, flat = {X.node: points[:, 0], Y.node: points[:, 1]}, [w.node for pair in weights for w in pair]
     expected_terms, expected = [], np.zeros(2 * len(names))
-    for k, r in enumerate(residuals):
+    for r in residuals:
         found = ad.reverse([r.node], [ad.lift(1.0)], flat)
         values = ad.evaluate([r.node], symbols, {"theta": theta}, POINTS)[0]
         expected_terms.append(np.mean(values**2))
@@ -66,7 +66,6 @@ def both(names: list[str], residual, dtype: str):
             if c is not None:
                 slope = np.broadcast_to(ad.evaluate([c], symbols, {"theta": theta}, POINTS)[0], POINTS)
                 expected[i] += 2 * np.mean(values * slope)
-        del k
     return terms, gradient, np.array(expected_terms), expected
 
 
