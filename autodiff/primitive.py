@@ -119,14 +119,17 @@ class Linear(Primitive):
 
     `value(attr, batch, *numbers)` is its meaning with `batch` leading axes that it must leave alone; `transpose(ct, i, node)`
     is the cotangent of argument i; `batch(n, attr, *args)` is the node for arguments with a leading axis of length n.
+    `view` says that its value is a numpy view where strides allow, so that a kernel need not move anything; else
+    `kernel(attr, *args)` says how a kernel does it: the name of a function of `compile/library.py` and its parameters.
     """
 
     sort = "linear"
 
     def __init__(self, name: str, value: Callable, shape: Callable, transpose: Callable, simplify: Callable | None = None,
-                 batch: Callable | None = None):  # fmt: skip
+                 batch: Callable | None = None, *, view: bool = False, kernel: Callable | None = None):  # fmt: skip
         super().__init__(name)
         self.value, self.shape, self.transpose, self.simplify, self.batch = value, shape, transpose, simplify, batch
+        self.view, self.kernel = view, kernel
 
     def make(self, args: tuple[Node, ...], attr: Any = None) -> Node:
         return _make(self, args, attr)
@@ -175,17 +178,18 @@ class Opaque(Primitive):
     and `reverse(node, ct)` answer nodes, None for zero; `batch(n, attr, *args)` is the node for arguments with a leading axis.
     Without `reverse` the cotangents are those of the transposed `forward`.  `picks` says that the tangent is linear in the
     tangents with factors that are constant near the point (sort, max): then the same rule serves every Taylor coefficient;
-    `taylor(node, k, coefficient)` is a recurrence of its own.
+    `taylor(node, k, coefficient)` is a recurrence of its own.  `kernel(attr, *args)` names the function of
+    `compile/library.py` that kernels call, and its parameters.
     """
 
     sort = "opaque"
 
     def __init__(self, name: str, value: Callable, shape: Callable, forward: Callable, reverse: Callable | None, *,
                  picks: bool = False, dtype: np.dtype | None = None, batch: Callable | None = None,
-                 taylor: Callable | None = None):  # fmt: skip
+                 taylor: Callable | None = None, kernel: Callable | None = None):  # fmt: skip
         super().__init__(name)
         self.value, self.shape, self.forward, self.reverse = value, shape, forward, reverse
-        self.picks, self.dtype, self.batch, self.taylor = picks, dtype, batch, taylor
+        self.picks, self.dtype, self.batch, self.taylor, self.kernel = picks, dtype, batch, taylor, kernel
 
     def make(self, args: tuple[Node, ...], attr: Any = None) -> Node:
         lane = max((a.lane for a in args), default=SHARED)
@@ -230,7 +234,8 @@ def _broadcast_batch(n: int, shape: Shape, x: Node) -> Node:
     return broadcast(TABLE["reshape"].make((x,), (n,) + ones + x.shape[1:]), (n, *shape))
 
 
-BROADCAST = Linear("broadcast", _broadcast_value, lambda shape, x: shape, _broadcast_transpose, batch=_broadcast_batch)
+BROADCAST = Linear("broadcast", _broadcast_value, lambda shape, x: shape, _broadcast_transpose, batch=_broadcast_batch,
+                   view=True)  # fmt: skip
 
 
 def broadcast(x: Node, shape: Shape) -> Node:
@@ -248,7 +253,7 @@ def _is_fill(node: Node) -> bool:
 
 # x itself, as a node that a transform may treat as it likes: one for each attribute
 SAME = Linear("same", lambda attr, batch, x: x, lambda attr, x: x.shape, lambda ct, i, node: ct,
-              batch=lambda n, attr, x: SAME.make((x,), attr))  # fmt: skip
+              batch=lambda n, attr, x: SAME.make((x,), attr), view=True)  # fmt: skip
 
 
 def is_zero(node: Node) -> bool:

@@ -118,7 +118,7 @@ def _reshape_simplify(shape: tuple[int, ...], x: Node) -> Node | None:
 
 RESHAPE = Linear("reshape", lambda shape, batch, x: x.reshape(x.shape[:batch] + shape), lambda shape, x: shape,
                  lambda ct, i, node: RESHAPE.make((ct,), node.args[0].shape), _reshape_simplify,
-                 batch=lambda n, shape, x: RESHAPE.make((x,), (n, *shape)))  # fmt: skip
+                 batch=lambda n, shape, x: RESHAPE.make((x,), (n, *shape)), view=True)  # fmt: skip
 
 
 @implements(np.reshape)
@@ -150,7 +150,7 @@ TRANSPOSE = Linear(
     "transpose", lambda order, batch, x: x.transpose(tuple(range(batch)) + tuple(i + batch for i in order)),
     lambda order, x: tuple(x.shape[i] for i in order),
     lambda ct, i, node: TRANSPOSE.make((ct,), tuple(np.argsort(node.attr).tolist())), _transpose_simplify,
-    batch=lambda n, order, x: TRANSPOSE.make((x,), (0, *(i + 1 for i in order))),
+    batch=lambda n, order, x: TRANSPOSE.make((x,), (0, *(i + 1 for i in order))), view=True,
 )  # fmt: skip
 
 
@@ -289,7 +289,7 @@ def _scatter_value(attr: tuple, batch: int, ct: np.ndarray) -> np.ndarray:
 
 
 INDEX = Linear("index", lambda attr, batch, x: x[(slice(None),) * batch + _key(attr)], _index_shape, _index_transpose,
-               _index_simplify, batch=lambda n, attr, x: INDEX.make((x,), ((0, n, 1), *attr)))  # fmt: skip
+               _index_simplify, batch=lambda n, attr, x: INDEX.make((x,), ((0, n, 1), *attr)), view=True)  # fmt: skip
 SCATTER = Linear("scatter", _scatter_value, lambda attr, ct: attr[1], lambda ct, i, node: INDEX.make((ct,), node.attr[0]),
                  batch=lambda n, attr, ct: SCATTER.make((ct,), (((0, n, 1), *attr[0]), (n, *attr[1]))))  # fmt: skip
 
