@@ -3,6 +3,9 @@
 A *traced* array is a node: operators and numpy functions on it build the graph.  An *eager* array carries its numbers:
 operators and functions are numpy's own, done at once, and told to whoever watches.  Where both meet, the eager one becomes a
 leaf.
+
+While a `@function` is traced the numbers of eager arrays are *symbolic*: traced arrays themselves.  Nobody notices but those who
+ask for a plain number, so that tapes do inside a function what they do outside.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import numpy as np
 from .errors import NoRuleError, ShapeError, TraceError, scipy_call
 from .graph import CONSTANT, DATUM, SYMBOL, Node, constant, datum, symbol, walk
 from .interpret import number
-from .primitive import FUNCTIONS, TABLE, UFUNCS
+from .primitive import FUNCTIONS, SAME, TABLE, UFUNCS
 from .recording import ACTIVE, Event, known_files, tell_left, user_code
 from .types import SHARED, Lane
 
@@ -81,8 +84,12 @@ class Array:
     def node(self) -> Node:
         """The node; an eager array becomes a leaf when the first graph needs it."""
         if self._node is None:
-            self._node = datum(self.number)
-            self._node.attr = Held(self.number, self.serial, self.root)
+            held = Held(self.number, self.serial, self.root)
+            if type(self.number) is Array:
+                self._node = SAME.make((self.number.node,), held)
+            else:
+                self._node = datum(self.number)
+                self._node.attr = held
         return self._node
 
     @property
@@ -114,12 +121,12 @@ class Array:
         return (self[i] for i in range(len(self)))
 
     def __repr__(self) -> str:
-        if self.number is None:
+        if self.number is None or type(self.number) is Array:
             return f"Array(shape={self.shape}, dtype={self.dtype.name})"
         return f"Array({np.array2string(np.asarray(self.number), separator=', ', prefix='Array(')}, dtype={self.dtype.name})"
 
     def __format__(self, spec: str) -> str:
-        if self.number is None or self.number.shape or not spec:
+        if self.number is None or type(self.number) is Array or self.number.shape or not spec:
             return str(self) if not spec else format(str(self), spec)
         return format(self.number.item(), spec)
 
@@ -354,11 +361,14 @@ class Readable:
 
 
 class Held:
-    """The datum of an eager array: its number, which may leave, and the serial by which watchers know it."""
+    """The datum of an eager array: its number, which may leave, and the serial by which watchers know it.
+
+    Where the number is symbolic, the attribute of the node that stands for the array.
+    """
 
     __slots__ = ("value", "serial", "root")
 
-    def __init__(self, value: np.ndarray, serial: int, root: Any):
+    def __init__(self, value: np.ndarray | Array, serial: int, root: Any):
         self.value, self.serial, self.root = value, serial, root
 
 
@@ -483,6 +493,9 @@ def eager(number: Any, origin: tuple, root: Any = None, serial: int = 0) -> Arra
 PLAIN = {int, float, bool, str, type(None), np.ndarray, np.float64, np.int64, slice, np.dtype, type, type(np._NoValue)}
 
 
+NUMBERS = (np.ndarray, np.generic, Array)  # what the number of an eager array may be; an Array while a function is traced
+
+
 class Traced(Exception):
     """Among the arguments is an array without a number."""
 
@@ -553,10 +566,10 @@ def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> An
     root = next((a.root for a in arrays if a.root is not None), None)
     origin = (function, code, at)
     outputs: list[Array] = []
-    if isinstance(value, (np.ndarray, np.generic)):
+    if isinstance(value, NUMBERS):
         y: Any = eager(value, origin, root)
         outputs.append(y)
-    elif isinstance(value, (tuple, list)) and value and all(isinstance(v, (np.ndarray, np.generic)) for v in value):
+    elif isinstance(value, (tuple, list)) and value and all(isinstance(v, NUMBERS) for v in value):
         outputs = [eager(v, origin, root) for v in value]
         y = type(value)(*outputs) if hasattr(value, "_fields") else type(value)(outputs)
     else:
@@ -574,6 +587,8 @@ def _direct(primitive: Any, attr: Any) -> tuple[Callable, Callable]:
     """A primitive as a function of numbers and as one of traced arrays."""
 
     def number_of(*xs: Any) -> Any:
+        if any([type(x) is Array for x in xs]):
+            return rule(*xs)
         if primitive.sort in ("elementwise", "select"):
             return primitive.value(*xs)
         first = (False, False) if primitive.sort == "multilinear" else 0
@@ -609,16 +624,20 @@ def numbers_of(tree: Any, arrays: list[Array]) -> Any:
 
 
 def _astype(x: Any, dtype: np.dtype) -> Any:
+    if type(x) is Array:
+        return FUNCTIONS[np.astype](x, dtype)
     return np.asarray(x).astype(dtype)[()]
 
 
 def _assigned(x: Any, key: Any, value: Any) -> Any:
+    if type(x) is Array or type(value) is Array:
+        return FUNCTIONS["setitem"](Array(lift(x)), key, value)  # type: ignore[index]
     y = np.array(x)
     y[key] = value
     return y
 
 
 __all__ = [
-    "CONSTANT", "DATUM", "Array", "Argument", "Held", "Readable", "argument", "call", "eager", "leaf_name", "lift", "now",
+    "CONSTANT", "DATUM", "NUMBERS", "Array", "Argument", "Held", "Readable", "argument", "call", "eager", "leaf_name", "lift", "now",
     "operate", "perform", "read", "space_of", "unknown",
 ]  # fmt: skip

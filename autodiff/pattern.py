@@ -17,7 +17,7 @@ from .errors import NoRuleError, TraceError
 from .graph import Node, constant, substitute, walk
 from .primitive import FUNCTIONS, broadcast
 from .program import flatten
-from .recording import Event, name_of_operation
+from .recording import ACTIVE, Event, name_of_operation
 from .straight import straight_line
 from .transforms import Batch, rebuild, reverse
 
@@ -44,10 +44,17 @@ class Pattern:
         self._run: Callable[..., tuple] | None = None
 
     def run(self, numbers: Sequence[Any]) -> tuple:
-        """The numbers of the results."""
+        """The numbers of the results; symbolic ones give a graph."""
+        if ACTIVE.trace is not None and any([type(x) is Array for x in numbers]):
+            return tuple([Array(n) for n in self.nodes(numbers)])
         if self._run is None:
             self._run = straight_line(self.leaves, self.outputs, self.name)
         return self._run(*numbers)
+
+    def nodes(self, args: Sequence[Any]) -> list[Node]:
+        """The results as nodes over arguments that are traced, or numbers."""
+        given = {leaf: _like(lift(x), leaf) for leaf, x in zip(self.leaves, args, strict=True)}
+        return substitute(self.outputs, given, rebuild)
 
     def pullback(self, wants: tuple[bool, ...], seeded: tuple[bool, ...], masked: bool, batch: int = 0) -> Pullback:
         """How the cotangents of the `seeded` results become those of the arguments in `wants`.

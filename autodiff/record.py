@@ -13,12 +13,11 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .array import Argument, Array, Held, eager, lift, operate
-from .graph import SYMBOL, VIEW, substitute, walk
+from .array import NUMBERS, Argument, Array, Held, eager, operate
+from .graph import SYMBOL, VIEW, walk
 from .interpret import evaluate
 from .pattern import Pattern, pattern_of
 from .recording import ACTIVE, Event, Place, name_of_operation, user_code
-from .transforms import rebuild
 
 LOG = logging.getLogger("autodiff")
 NOTED: list[str] = []  # where single precision was noted, once
@@ -109,7 +108,7 @@ def apply(pattern: Pattern, args: Sequence[Any], step: Step) -> list[Array]:
         return trace(pattern, args)
     arrays = [x for x in args if type(x) is Array]
     numbers = [x.number if type(x) is Array else x for x in args]
-    outputs = [eager(y if isinstance(y, (np.ndarray, np.generic)) else np.asarray(y), (pattern.name, step.code, step.at))
+    outputs = [eager(y if isinstance(y, NUMBERS) else np.asarray(y), (pattern.name, step.code, step.at))
                for y in pattern.run(numbers)]  # fmt: skip
     watchers = ACTIVE.watchers
     if watchers:
@@ -123,20 +122,20 @@ def apply(pattern: Pattern, args: Sequence[Any], step: Step) -> list[Array]:
 
 def trace(pattern: Pattern, args: Sequence[Any]) -> list[Array]:
     """The results of a pattern as nodes over the arguments."""
-    nodes = {leaf: lift(x) for leaf, x in zip(pattern.leaves, args, strict=True)}
-    return [Array(n) for n in substitute(pattern.outputs, nodes, rebuild)]
+    return [Array(n) for n in pattern.nodes(args)]
 
 
 def settle(arrays: list[Array], name: str) -> list[Array]:
     """What a transform made of eager arrays is eager again, told as one operation; what is still traced stays as it is."""
     nodes = [a.node for a in arrays]
-    leaves = [n for n in walk(nodes) if not n.args]
-    held = [n for n in leaves if isinstance(n.attr, Held)]
-    if not held or any(n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, Argument) for n in leaves):
+    below = walk(nodes, stop=lambda n: isinstance(n.attr, Held))
+    held = [n for n in below if isinstance(n.attr, Held)]
+    if not held or any(n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, Argument) for n in below):
         return arrays
     code, at = user_code(2)
     title = f"a transform of {name}"
-    outputs = [eager(np.asarray(y), (title, code, at)) for y in evaluate(nodes)]
+    symbolic = any(type(n.attr.value) is Array for n in held)
+    outputs = [eager(y, (title, code, at)) for y in (map(Array, nodes) if symbolic else map(np.asarray, evaluate(nodes)))]
     if ACTIVE.watchers:
         given = [eager(n.attr.value, (title, code, at), n.attr.root, n.attr.serial) for n in held]
         numbers, serials = [x.number for x in given], [x.serial for x in given]

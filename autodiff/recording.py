@@ -37,11 +37,28 @@ class Watcher(Protocol):
         """An array was made from `given`, something of the user's."""
 
 
+class Trace(Protocol):
+    """What the function that is being traced is asked for by variables: they have symbolic numbers meanwhile."""
+
+    def number_of(self, variable: Any) -> Any:
+        """The number of a variable at this point of the program."""
+
+    def assign(self, variable: Any, number: Any) -> None:
+        """A variable has this number from here on."""
+
+    def created(self, variable: Any) -> None:
+        """A variable was made."""
+
+    def check(self, array: Any, message: str) -> None:
+        """A number must be finite when the program runs."""
+
+
 class Active(threading.local):
     """The watchers of one thread, outermost first."""
 
     def __init__(self) -> None:
         self.watchers: list[Watcher] = []
+        self.trace: Trace | None = None  # the function that is being traced
         self.errstate: dict[str, str] = {}
 
     def add(self, watcher: Watcher) -> None:

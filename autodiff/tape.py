@@ -285,7 +285,8 @@ class GradientTape:
         if found is None:
             return eager(np.zeros(shape, source.dtype), self._origin())
         first, second = found[:n], found[n:]
-        self._check_rows(_number(first), _number(second), weights)
+        if type(first.number) is not Array:
+            self._check_rows(_number(first), _number(second), weights)
         return np.reshape(np.moveaxis(first, 0, 1), shape)
 
     def _check_rows(self, first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> None:
@@ -405,6 +406,9 @@ class GradientTape:
                 continue
             if seed is None:
                 seed = np.ones(y.shape, y.dtype)
+                if type(y.number) is Array:
+                    seed = _filled(constant(1.0), y.number.node).astype(y.dtype)
+                    seed = eager(seed, self._origin())
             if others and not isinstance(seed, Array):
                 seed = eager(seed, self._origin())
             pairs.append((y.serial, seed))

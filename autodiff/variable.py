@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .array import Array, Readable, eager, operate
-from .errors import ArgumentError, ShapeError
+from .errors import ArgumentError, ShapeError, TraceError
 from .primitive import UFUNCS
 from .recording import ACTIVE, Place, tell_left, user_code
 
@@ -64,12 +64,17 @@ class Variable(Readable):
     def __init__(self, value: Any, name: str | None = None, trainable: bool = True, dtype: Any = None):
         if isinstance(value, Readable):
             value = value.read()
+        if isinstance(value, Array) and type(value.number) is Array:
+            raise TraceError("a variable is made of a value that has no number while the function is traced",
+                             fix="make the variable once, outside of the function, of plain numbers")  # fmt: skip
         number = as_number(value.number if _is_eager(value) else value, dtype, "a variable")
         number.flags.writeable = False
         code, at = user_code(2)
         array = eager(number, ("variable", code, at))
         self._number = number
         self.identity = Identity(array.serial, name or "Variable", bool(trainable), Place(code, at))
+        if ACTIVE.trace is not None:
+            ACTIVE.trace.created(self)
         if _is_eager(value):
             for watcher in ACTIVE.watchers:
                 watcher.written(self, value)
@@ -110,7 +115,7 @@ class Variable(Readable):
     # -- reading
     def read(self) -> Array:
         """Its present value, an array; a tape that watches the variable sees this."""
-        value = eager(self._number, ("read", *user_code(2)), self.identity)
+        value = self.read_unwatched()
         for watcher in ACTIVE.watchers:
             watcher.read(self, value)
         return value
@@ -133,7 +138,8 @@ class Variable(Readable):
 
     def read_unwatched(self) -> Array:
         """Its present value, which no tape sees."""
-        return eager(self._number, ("read", *user_code(2)), self.identity)
+        number = self._number if ACTIVE.trace is None else ACTIVE.trace.number_of(self)
+        return eager(number, ("read", *user_code(2)), self.identity)
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -147,7 +153,7 @@ class Variable(Readable):
         return iter(self.read())
 
     def __bool__(self) -> bool:
-        return bool(self._number)
+        return bool(self._present())
 
     def __pos__(self) -> Array:
         return self.read()
@@ -158,17 +164,20 @@ class Variable(Readable):
         new, given = self._checked(value, "assign")
         if new.shape != self.shape:
             raise self._misshapen(new, "assign")
-        return self._write(np.array(new, self.dtype), given)
+        return self._write(new if ACTIVE.trace is not None else np.array(new, self.dtype), given)
 
     def assign_add(self, value: Any) -> Variable:
         """Adds to the value."""
         new, given = self._checked(value, "assign_add")
-        return self._write(self._number + new, given)
+        return self._write(self._present() + new, given)
 
     def assign_sub(self, value: Any) -> Variable:
         """Subtracts from the value."""
         new, given = self._checked(value, "assign_sub")
-        return self._write(self._number - new, given)
+        return self._write(self._present() - new, given)
+
+    def _present(self) -> Any:
+        return self._number if ACTIVE.trace is None else ACTIVE.trace.number_of(self)
 
     def _checked(self, value: Any, how: str) -> tuple[Any, Any]:
         """The numbers of a value that may be written, and the value as it was given."""
@@ -179,19 +188,26 @@ class Variable(Readable):
             new = value.number if value.number is not None else value._leave(how)  # a traced value raises, and says why
         elif not isinstance(value, (float, int)):
             new = as_number(value, None, f"the new value of {self.name!r}")
-        kind = np.asarray(new).dtype.kind
+        if ACTIVE.trace is None and type(new) is Array:
+            new = new._leave(how)  # made while a function was traced, and says so
+        kind = (new if type(new) is Array else np.asarray(new)).dtype.kind
         if kind == "f" and self.dtype.kind != "f":
             raise ArgumentError(f"cannot {how} floats to the variable {self.name!r}, which holds {self.dtype}",
                                 fix=f"Variable(..., dtype=float), or {how} integers")  # fmt: skip
-        return (new if isinstance(new, np.ndarray) else np.asarray(new)), value
+        return (new if isinstance(new, (np.ndarray, Array)) else np.asarray(new)), value
 
-    def _misshapen(self, new: np.ndarray, how: str) -> ShapeError:
+    def _misshapen(self, new: Any, how: str) -> ShapeError:
         return ShapeError(f"cannot {how} a value of shape {new.shape} to the variable {self.name!r} of shape {self.shape}",
                           why="a variable keeps its shape", fix="make a new Variable for a new shape")  # fmt: skip
 
     def _write(self, number: Any, given: Any) -> Variable:
         if number.shape != self.shape:
-            raise self._misshapen(np.asarray(given), "assign")
+            raise self._misshapen(given if isinstance(given, Array) else np.asarray(given), "assign")
+        if ACTIVE.trace is not None:
+            ACTIVE.trace.assign(self, number)
+            for watcher in ACTIVE.watchers:
+                watcher.written(self, given)
+            return self
         if number.dtype != self.dtype:
             number = number.astype(self.dtype)
         if not isinstance(number, np.ndarray):
