@@ -2,8 +2,13 @@
 
 from .batch import Batch
 from .forward import Forward, forward
+from .lane_derivative import lane_derivative
 from .reverse import reverse
 from .simplify import lower, rebuild
 from .taylor import Collapsed, Laplacian, Taylor, taylor
+from .unbatch import PerPoint, Unbatch
 
-__all__ = ["Collapsed", "Batch", "Forward", "Laplacian", "Taylor", "forward", "lower", "rebuild", "reverse", "taylor"]
+__all__ = [
+    "Batch", "Collapsed", "Forward", "Laplacian", "PerPoint", "Taylor", "Unbatch", "forward", "lane_derivative", "lower",
+    "rebuild", "reverse", "taylor",
+]  # fmt: skip
