@@ -4,8 +4,8 @@ A *traced* array is a node: operators and numpy functions on it build the graph.
 operators and functions are numpy's own, done at once, and told to whoever watches.  Where both meet, the eager one becomes a
 leaf.
 
-While a `@function` is traced the numbers of eager arrays are *symbolic*: traced arrays themselves.  Nobody notices but those who
-ask for a plain number, so that tapes do inside a function what they do outside.
+While a `@function` is traced the numbers of eager arrays are *symbolic*: traced arrays themselves.  Nobody notices but those
+who ask for a plain number, so that tapes do inside a function what they do outside.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from typing import Any
 import numpy as np
 
 from .errors import NoRuleError, ShapeError, TraceError, scipy_call
-from .graph import CONSTANT, DATUM, SYMBOL, Node, constant, datum, symbol, walk
+from .graph import CONSTANT, DATUM, SYMBOL, Node, constant, datum, walk
 from .interpret import number
+from .leaves import Argument, Held, Input, Name, argument, escaped, is_input, leaf_name, needs_number, unknown
 from .primitive import FUNCTIONS, SAME, TABLE, UFUNCS
 from .recording import ACTIVE, Event, known_files, tell_left, user_code
-from .types import SHARED, Lane
 
 # what `ufunc.reduce` is called when it is a function of its own
 REDUCE: dict[np.ufunc, Callable] = {
@@ -143,7 +143,9 @@ class Array:
     def numpy(self) -> np.ndarray:
         """The numbers, as a plain ndarray."""
         if self.number is None:
-            return np.array(number(self.node))
+            return np.array(self._leave(".numpy()") if any(is_input(n) for n in walk([self.node])) else number(self.node))
+        if type(self.number) is Array:
+            return self.number.numpy()
         return tell_left(self, ".numpy()", np.array(self.number))
 
     def item(self) -> float:
@@ -157,6 +159,9 @@ class Array:
             return self.number
         for leaf in walk([self.node]):
             if leaf.op is SYMBOL or isinstance(leaf.attr, Argument):
+                if isinstance(leaf.attr, tuple) and isinstance(leaf.attr[0], Input):
+                    raise needs_number(leaf, how, f"use {instead}" if instead else "return the array and take its number "
+                                       "outside; to look at it inside: ad.run_functions_eagerly(True)")  # fmt: skip
                 raise TraceError(
                     f"{how} would cut the derivative: this value depends on {leaf_name(leaf)}, which is being traced",
                     why="a plain number carries no derivative, and numpy cannot be told otherwise",
@@ -180,6 +185,9 @@ class Array:
         if self.number is not None:
             return bool(self.number)
         for leaf in walk([self.node]):
+            if leaf.op is SYMBOL and isinstance(leaf.attr[0], Input):
+                raise needs_number(leaf, "an `if`, `while`, `and` or `assert`",
+                                   "np.where(condition, a, b), or ad.cond(condition, f, g), ad.while_loop(test, body, start)")
             if leaf.op is SYMBOL:
                 raise TraceError(
                     f"an `if` or `and` depends on {leaf_name(leaf)}, which has no number while the program is traced",
@@ -360,66 +368,6 @@ class Readable:
         raise NotImplementedError
 
 
-class Held:
-    """The datum of an eager array: its number, which may leave, and the serial by which watchers know it.
-
-    Where the number is symbolic, the attribute of the node that stands for the array.
-    """
-
-    __slots__ = ("value", "serial", "root")
-
-    def __init__(self, value: np.ndarray | Array, serial: int, root: Any):
-        self.value, self.serial, self.root = value, serial, root
-
-
-class Argument:
-    """The datum of an argument that is being differentiated: it has a number, and leaving the graph would lose a derivative.
-
-    Inside another transform the number is that of the outer node, found only if somebody asks.
-    """
-
-    __slots__ = ("_number", "name")
-
-    def __init__(self, number: np.ndarray | Node, name: str):
-        self._number, self.name = number, name
-
-    @property
-    def value(self) -> np.ndarray:
-        return number(self._number) if isinstance(self._number, Node) else self._number
-
-
-class Name:
-    """The key of a symbol that is like no other: identity is what counts, the text is for messages."""
-
-    __slots__ = ("text",)
-
-    def __init__(self, text: str):
-        self.text = text
-
-    def __repr__(self) -> str:
-        return repr(self.text)
-
-
-def argument(value: np.ndarray | Node, name: str) -> Node:
-    """A leaf of its own for a number, or for a node that has one, that is being differentiated with respect to."""
-    node = datum(value)
-    node.attr = Argument(value, name)
-    return node
-
-
-def unknown(name: str, shape: tuple[int, ...], dtype: np.dtype, lane: Lane = SHARED) -> Node:
-    """A leaf of its own that has no number."""
-    return symbol(Name(name), shape, dtype, lane)
-
-
-def leaf_name(leaf: Node) -> str:
-    """What a leaf is called in a message."""
-    if isinstance(leaf.attr, Argument):
-        return f"the argument {leaf.attr.name!r}"
-    key = leaf.attr[0]
-    return f"the argument {key!r}" if isinstance(key, Name) else f"{key!r}"
-
-
 def no_rule(name: str, options: dict) -> NoRuleError:
     extra = f" with {', '.join(options)}=" if options else ""
     return NoRuleError(
@@ -520,6 +468,8 @@ def operate(ufunc: np.ufunc, *xs: Any) -> Any:
     except (TypeError, ValueError):
         UFUNCS[ufunc](*xs)  # says more about shapes
         raise
+    if type(value) is Array and ACTIVE.trace is None:
+        raise escaped(value.node)
     # `eager` and `user_code` written out: this is every operation of every program
     frame = _getframe(2)
     code, at = frame.f_code, frame.f_lasti
@@ -567,6 +517,8 @@ def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> An
     origin = (function, code, at)
     outputs: list[Array] = []
     if isinstance(value, NUMBERS):
+        if type(value) is Array and ACTIVE.trace is None:
+            raise escaped(value.node)
         y: Any = eager(value, origin, root)
         outputs.append(y)
     elif isinstance(value, (tuple, list)) and value and all(isinstance(v, NUMBERS) for v in value):
@@ -638,6 +590,6 @@ def _assigned(x: Any, key: Any, value: Any) -> Any:
 
 
 __all__ = [
-    "CONSTANT", "DATUM", "NUMBERS", "Array", "Argument", "Held", "Readable", "argument", "call", "eager", "leaf_name", "lift", "now",
-    "operate", "perform", "read", "space_of", "unknown",
+    "CONSTANT", "DATUM", "NUMBERS", "Array", "Argument", "Held", "Name", "Readable", "argument", "call", "eager", "leaf_name",
+    "lift", "now", "operate", "perform", "read", "space_of", "unknown",
 ]  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from types import FrameType
+from typing import Any
 
 import numpy as np
 
@@ -108,6 +109,16 @@ class DegenerateWarning(RuntimeWarning):
 
 
 class CompileError(AutodiffError, NotImplementedError):
-    """A program that the tile compiler cannot turn into a kernel."""
+    """A program that cannot become a kernel; `node` is the part that has no compiled form, if it is one."""
 
     code = "compile"
+
+    def __init__(self, what: str, *, node: object = None, **told: Any):
+        self.node = node
+        super().__init__(what, **told)
+
+
+class FunctionError(AutodiffError, ValueError):
+    """A function that cannot be traced once and run many times."""
+
+    code = "function"

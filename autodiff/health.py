@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from .array import Array, Readable
-from .errors import ArgumentError, NumericsError
+from .errors import ArgumentError, NumericsError, TraceError
 from .interpret import number
 from .pattern import GRADIENT
 from .recording import ACTIVE, Event, Place, name_of_operation
@@ -22,6 +22,10 @@ def check_numerics(x: Any, message: str = "") -> Any:
     """
     if isinstance(x, Readable):
         x = x.read()
+    if isinstance(x, Array) and type(x.number) is Array:  # traced by a function: looked at when that has run
+        if x.dtype.kind == "f" and ACTIVE.trace is not None:
+            ACTIVE.trace.check(x, message)
+            return x
     value = np.asarray((number(x.node) if x.number is None else x.number) if isinstance(x, Array) else x)
     if value.dtype.kind != "f":
         raise ArgumentError(f"check_numerics needs floats, not {value.dtype}", why="integers are always finite")
@@ -59,10 +63,15 @@ def debug_numerics() -> Iterator[None]:
 
 
 class Check:
-    """The watcher of `debug_numerics`."""
+    """The watcher of `debug_numerics`; functions run as Python while it looks on."""
+
+    needs_numbers = True
 
     def operation(self, event: Event) -> None:
         for k, y in enumerate(event.outputs):
+            if type(y.number) is Array:
+                raise TraceError("debug_numerics inside a function that is compiled", why="there are no numbers to look at",
+                                 fix="with ad.debug_numerics(): f(...), around the call", code="debug-inside")  # fmt: skip
             value = np.asarray(y.number)
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 raise _culprit(event, k, value)

@@ -27,12 +27,15 @@ GRADIENT = "the gradient of "
 
 
 class Pattern:
-    """`outputs` as nodes over `leaves`; `connected[i]` says whether argument i leads to a result through derivatives."""
+    """`outputs` as nodes over `leaves`; `connected[i]` says whether argument i leads to a result through derivatives.
 
-    __slots__ = ("name", "leaves", "outputs", "connected", "selects", "needs", "coarse", "_pullbacks", "_run")
+    `compiler(leaves, outputs, name)` makes the function that computes it, and its derivatives.
+    """
 
-    def __init__(self, name: str, leaves: Sequence[Node], outputs: Sequence[Node]):
-        self.name, self.leaves, self.outputs = name, tuple(leaves), tuple(outputs)
+    __slots__ = ("name", "leaves", "outputs", "connected", "selects", "needs", "coarse", "compiler", "_pullbacks", "_run")
+
+    def __init__(self, name: str, leaves: Sequence[Node], outputs: Sequence[Node], compiler: Callable = straight_line):
+        self.name, self.leaves, self.outputs, self.compiler = name, tuple(leaves), tuple(outputs), compiler
         reached = walk([y for y in outputs if _differentiable(y)], stop=lambda n: not _differentiable(n))
         live = {n.serial for n in reached if n.dtype.kind == "f"}
         self.connected = tuple(leaf.serial in live for leaf in self.leaves)
@@ -48,7 +51,7 @@ class Pattern:
         if ACTIVE.trace is not None and any([type(x) is Array for x in numbers]):
             return tuple([Array(n) for n in self.nodes(numbers)])
         if self._run is None:
-            self._run = straight_line(self.leaves, self.outputs, self.name)
+            self._run = self.compiler(self.leaves, self.outputs, self.name)
         return self._run(*numbers)
 
     def nodes(self, args: Sequence[Any]) -> list[Node]:
@@ -105,7 +108,7 @@ class Pullback:
         self.to = tuple(to)
         leaves = [of.leaves[i] for i in self.arguments] + [results[of.outputs[i]] for i in self.results]
         leaves += [cotangents[s] if batch else s for s in seeds if s is not None]
-        self.pattern = Pattern(GRADIENT + of.name, leaves, nodes)
+        self.pattern = Pattern(GRADIENT + of.name, leaves, nodes, of.compiler)
 
 
 def _differentiable(node: Node) -> bool:

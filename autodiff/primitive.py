@@ -33,6 +33,7 @@ class Primitive:
 
     sort = ""
     written_out: Callable | None = None
+    passes: int | None = None  # the argument whose value it has, if it only says something about derivatives
 
     def __init__(self, name: str):
         self.name = name
@@ -254,6 +255,7 @@ def _is_fill(node: Node) -> bool:
 # x itself, as a node that a transform may treat as it likes: one for each attribute
 SAME = Linear("same", lambda attr, batch, x: x, lambda attr, x: x.shape, lambda ct, i, node: ct,
               batch=lambda n, attr, x: SAME.make((x,), attr), view=True)  # fmt: skip
+SAME.passes = 0
 
 
 def is_zero(node: Node) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from .array import Array, lift
+from .array import Array, Readable, lift
 from .errors import TraceError
 from .graph import Node
 
@@ -103,7 +103,7 @@ def trace(f: Callable, *args: Any, **kwargs: Any) -> tuple[list[Node], Structure
 
 
 def _result(f: Callable, leaf: Any) -> Node:
-    if isinstance(leaf, (Array, bool, int, float, np.generic, np.ndarray)):
+    if isinstance(leaf, (Array, Readable, bool, int, float, np.generic, np.ndarray)):
         return lift(leaf)
     raise TraceError(f"{name_of(f)} returned a {type(leaf).__name__}, not an array",
                      fix="return arrays, or tuples, lists and dicts of arrays")  # fmt: skip

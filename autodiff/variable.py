@@ -93,6 +93,11 @@ class Variable(Readable):
         return self.identity.serial
 
     @property
+    def number(self) -> np.ndarray:
+        """Its present numbers, read by nobody: not to be written to."""
+        return self._number
+
+    @property
     def shape(self) -> tuple[int, ...]:
         return self._number.shape
 
@@ -210,8 +215,10 @@ class Variable(Readable):
             return self
         if number.dtype != self.dtype:
             number = number.astype(self.dtype)
-        if not isinstance(number, np.ndarray):
-            number = np.asarray(number)
+        return self.store(number if isinstance(number, np.ndarray) else np.asarray(number), given)
+
+    def store(self, number: np.ndarray, given: Any = None) -> Variable:
+        """Exchanges the value for a fresh array of the right shape and dtype, which nobody else may write to."""
         number.flags.writeable = False
         self._number = number
         for watcher in ACTIVE.watchers:

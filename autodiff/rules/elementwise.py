@@ -51,9 +51,13 @@ def _even(name: str) -> Callable[[Node], Node | None]:
     return simplify
 
 
-def _nan_below(limit: float, a: Array, derivative: Array) -> Array:
-    """The derivative of a nan is nan: a finite one would mislead."""
-    return np.where(a < limit, np.nan, derivative)
+def _slope(name: str, value: Callable, derivative: Callable, **options) -> Callable[[Array], Array]:
+    """An algebraic function that another function has as its derivative; it knows its own derivative in terms of itself.
+
+    So no square overflows, nothing cancels in higher derivatives, and the derivatives of a nan are nan.
+    """
+    primitive = elementwise(name, value, "", derivative, **options)
+    return lambda a: call(primitive, a)
 
 
 def _sech2_value(x):
@@ -72,37 +76,66 @@ elementwise("exp", np.exp, "math.exp({0})", lambda y, a: (y,), cost=16, vector="
 elementwise("exp2", np.exp2, "math.exp({0}*0.6931471805599453)", lambda y, a: (LN2 * y,), cost=16,
             lowered=lambda a: np.exp(LN2 * a))  # fmt: skip
 elementwise("expm1", np.expm1, "math.expm1({0})", lambda y, a: (np.exp(a),), cost=30, vector="expm1")
-elementwise("log", np.log, "math.log({0})", lambda y, a: (_nan_below(0.0, a, 1.0 / a),), cost=30, vector="log",
-            domain=(0.3, 3.0))  # fmt: skip
-elementwise("log2", np.log2, "math.log2({0})", lambda y, a: (_nan_below(0.0, a, 1.0 / (LN2 * a)),), cost=30, domain=(0.3, 3.0))
-elementwise("log10", np.log10, "math.log10({0})", lambda y, a: (_nan_below(0.0, a, 1.0 / (LN10 * a)),), cost=30,
-            domain=(0.3, 3.0))  # fmt: skip
-elementwise("log1p", np.log1p, "math.log1p({0})", lambda y, a: (_nan_below(-1.0, a, 1.0 / (1.0 + a)),), cost=30, vector="log1p",
+elementwise("log", np.log, "math.log({0})", lambda y, a: (log_slope(a),), cost=30, vector="log", domain=(0.3, 3.0))
+elementwise("log2", np.log2, "math.log2({0})", lambda y, a: (log_slope(a) / LN2,), cost=30, domain=(0.3, 3.0))
+elementwise("log10", np.log10, "math.log10({0})", lambda y, a: (log_slope(a) / LN10,), cost=30, domain=(0.3, 3.0))
+elementwise("log1p", np.log1p, "math.log1p({0})", lambda y, a: (log_slope(1.0 + a),), cost=30, vector="log1p",
             domain=(-0.6, 2.0))  # fmt: skip
 elementwise("cbrt", np.cbrt, "cbrt({0})", lambda y, a: (1.0 / (3.0 * y * y),), cost=30, domain=(0.3, 3.0))
-elementwise("arcsin", np.arcsin, "math.asin({0})", lambda y, a: (1.0 / np.sqrt((1.0 - a) * (1.0 + a)),), cost=30,
-            domain=(-0.7, 0.7))  # fmt: skip
-elementwise("arccos", np.arccos, "math.acos({0})", lambda y, a: (-1.0 / np.sqrt((1.0 - a) * (1.0 + a)),), cost=30,
-            domain=(-0.7, 0.7))  # fmt: skip
-elementwise("arctan", np.arctan, "math.atan({0})", lambda y, a: (1.0 / (1.0 + a * a),), cost=30)
+elementwise("arcsin", np.arcsin, "math.asin({0})", lambda y, a: (arcsin_slope(a),), cost=30, domain=(-0.7, 0.7))
+elementwise("arccos", np.arccos, "math.acos({0})", lambda y, a: (-arcsin_slope(a),), cost=30, domain=(-0.7, 0.7))
+elementwise("arctan", np.arctan, "math.atan({0})", lambda y, a: (arctan_slope(a),), cost=30)
 elementwise("sinh", np.sinh, "math.sinh({0})", lambda y, a: (np.cosh(a),), cost=30)
 elementwise("cosh", np.cosh, "math.cosh({0})", lambda y, a: (np.sinh(a),), cost=30)
-elementwise("arcsinh", np.arcsinh, "math.asinh({0})", lambda y, a: (1.0 / np.sqrt(1.0 + a * a),), cost=30)
-elementwise("arccosh", np.arccosh, "math.acosh({0})", lambda y, a: (1.0 / np.sqrt((a - 1.0) * (a + 1.0)),), cost=30,
-            domain=(1.3, 3.0))  # fmt: skip
-elementwise("arctanh", np.arctanh, "math.atanh({0})", lambda y, a: (1.0 / ((1.0 - a) * (1.0 + a)),), cost=30,
-            domain=(-0.7, 0.7))  # fmt: skip
+elementwise("arcsinh", np.arcsinh, "math.asinh({0})", lambda y, a: (arcsinh_slope(a),), cost=30)
+elementwise("arccosh", np.arccosh, "math.acosh({0})", lambda y, a: (arccosh_slope(a),), cost=30, domain=(1.3, 3.0))
+elementwise("arctanh", np.arctanh, "math.atanh({0})", lambda y, a: (arctanh_slope(a),), cost=30, domain=(-0.7, 0.7))
 elementwise("arctan2", np.arctan2, "math.atan2({0}, {1})",
-            lambda y, a, b: (b / (a * a + b * b), -a / (a * a + b * b)), cost=30, domain=(0.5, 2.0))  # fmt: skip
+            lambda y, a, b: (_cosine(b, a) / np.hypot(a, b), -_cosine(a, b) / np.hypot(a, b)), cost=30,
+            domain=(0.5, 2.0))  # fmt: skip
+elementwise("hypot", np.hypot, "math.hypot({0}, {1})", lambda y, a, b: (_cosine(a, b), _cosine(b, a)), cost=30,
+            domain=(0.5, 2.0))  # fmt: skip
+
+log_slope = _slope("log_slope", lambda a: np.where(a < 0.0, np.nan, 1.0 / a), lambda y, a: (-(y * y),), domain=(0.3, 3.0),
+                   lowered=lambda a: np.where(a < 0.0, np.nan, 1.0 / a))  # fmt: skip
+arcsin_slope = _slope("arcsin_slope", lambda a: 1.0 / np.sqrt((1.0 - a) * (1.0 + a)), lambda y, a: (a * y * y * y,),
+                      domain=(-0.7, 0.7), lowered=lambda a: 1.0 / np.sqrt((1.0 - a) * (1.0 + a)))  # fmt: skip
+arctan_slope = _slope("arctan_slope", lambda a: 1.0 / (1.0 + a * a), lambda y, a: (-2.0 * (a * y * y),),
+                      lowered=lambda a: 1.0 / (1.0 + a * a))  # fmt: skip
+arcsinh_slope = _slope("arcsinh_slope", lambda a: 1.0 / np.hypot(1.0, a), lambda y, a: (-(a * y * y * y),),
+                       lowered=lambda a: 1.0 / np.sqrt(1.0 + a * a))  # fmt: skip
+arccosh_slope = _slope("arccosh_slope", lambda a: 1.0 / (np.sqrt(a - 1.0) * np.sqrt(a + 1.0)), lambda y, a: (-(a * y * y * y),),
+                       domain=(1.3, 3.0), lowered=lambda a: 1.0 / np.sqrt((a - 1.0) * (a + 1.0)))  # fmt: skip
+arctanh_slope = _slope("arctanh_slope", lambda a: np.where(np.abs(a) > 1.0, np.nan, 1.0 / ((1.0 - a) * (1.0 + a))),
+                       lambda y, a: (2.0 * (a * y * y),), domain=(-0.7, 0.7),
+                       lowered=lambda a: np.where(np.abs(a) > 1.0, np.nan, 1.0 / ((1.0 - a) * (1.0 + a))))  # fmt: skip
 
 
-def _hypot_derivative(y: Array, a: Array, b: Array):
-    # a / r and b / r, and 0 at the origin, where the function is not smooth but zero is its smallest subgradient
-    r = np.where(y == 0, 1.0, y)
-    return np.where(y == 0, 0.0, a / r), np.where(y == 0, 0.0, b / r)
+def _cosine_value(a, b):
+    a, b = np.asarray(a), np.asarray(b)
+    r = np.hypot(a, b)
+    return np.where(r == 0, 0.0, np.where(np.isinf(a) & np.isfinite(b), np.sign(a), a / np.where(r == 0, 1.0, r)))
 
 
-elementwise("hypot", np.hypot, "math.hypot({0}, {1})", _hypot_derivative, cost=30, domain=(0.5, 2.0))
+def _cosine_derivative(y: Array, a: Array, b: Array):
+    r, sine = np.hypot(a, b), _cosine(b, a)
+    r = np.where(r == 0, 1.0, r)
+    return sine * (sine / r), -(y * (sine / r))
+
+
+def _cosine_lowered(a: Array, b: Array) -> Array:
+    r = np.hypot(a, b)
+    return a / np.where(r == 0, 1.0, r)
+
+
+# a / hypot(a, b); 0 at the origin, where the length is not smooth but zero is its smallest subgradient
+COSINE = elementwise("cosine", _cosine_value, "", _cosine_derivative, cost=30, domain=(0.5, 2.0), lowered=_cosine_lowered)
+
+
+def _cosine(a: Array, b: Array) -> Array:
+    return call(COSINE, a, b)
+
+
 elementwise("logaddexp", np.logaddexp, "np.logaddexp({0}, {1})",
             lambda y, a, b: (_share(a, b), _share(b, a)), cost=60,
             lowered=lambda a, b: np.maximum(a, b) + np.log1p(np.exp(-np.abs(a - b))))  # fmt: skip
@@ -122,7 +155,7 @@ def _expit_value(x):
     return np.where(x >= 0, 1.0, e) / (1.0 + e)
 
 
-EXPIT = elementwise("expit", _expit_value, "", lambda y, a: (expit(a) * expit(-a),), cost=16,
+EXPIT = elementwise("expit", _expit_value, "", lambda y, a: (0.25 * sech2(0.5 * a),), cost=16,
                     lowered=lambda a: 0.5 + 0.5 * np.tanh(0.5 * a))  # fmt: skip
 
 
@@ -189,6 +222,7 @@ implements(np.bitwise_or)(lambda a, b: np.logical_or(a, b))
 implements(np.invert)(lambda a: np.logical_not(a))
 
 STOP_GRADIENT = elementwise("stop_gradient", lambda x: np.asarray(x), "{0}", None, dtype="same")
+STOP_GRADIENT.passes = 0
 
 WHERE = Select("where", np.where, "({1} if {0} else {2})")
 

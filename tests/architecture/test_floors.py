@@ -21,15 +21,17 @@ ROOT = Path(__file__).parents[2]
 FLOORS = {
     "autodiff": """
         __init__
+        function
         checking custom health
-        tape functional function
-        explain
+        tape functional control
+        explain tracing signature
         record
         compile pattern variable
         transforms program
         rules
         array
-        primitive interpret straight
+        leaves straight
+        primitive interpret
         graph
         types recording
         errors

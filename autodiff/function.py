@@ -1,0 +1,361 @@
+"""@function: a Python function over arrays becomes one compiled program for each signature of its arguments.
+
+The first call with new shapes, dtypes or Python values traces the function (see tracing), compiles the program and keeps it;
+later calls run the program alone.  What cannot be compiled is an error: nothing falls back to Python silently.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+import time
+import types
+import warnings
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from .array import Array, Readable, eager
+from .compile import WholeProgram
+from .errors import ArgumentError, CompileError, FunctionError, NumericsError, TraceError
+from .graph import Node
+from .graph import text as listing
+from .health import describe
+from .pattern import Pattern
+from .program import ONE_VALUE, Structure, argument_names, flatten, name_of
+from .record import Record
+from .recording import ACTIVE, Event, Place, user_code, user_place
+from .signature import PROMOTED, Signature, Thing, entry
+from .tracing import Tracing, check_inputs, settled, values_only
+from .variable import Variable
+
+LOG = logging.getLogger("autodiff")
+MANY = 5  # traces of one function, from which on something is probably wrong
+
+
+class RetraceWarning(UserWarning):
+    """A function is traced and compiled again and again; the text says what differs from call to call."""
+
+
+class Eagerly:
+    """Whether functions run as plain Python: for printing and stepping through."""
+
+    on = False
+
+
+def run_functions_eagerly(run_eagerly: bool) -> None:
+    """Lets every `@function` run as the plain Python it is written in, so that one can print and step through; or ends that."""
+    Eagerly.on = bool(run_eagerly)
+
+
+# ---- one program ---------------------------------------------------------------------------------------------------------
+
+
+def compiler(places: dict[int, Place]) -> Callable[[Sequence[Node], Sequence[Node], str], WholeProgram]:
+    """Makes programs; `places` knows where in the user's code a node was made."""
+
+    def compiled(leaves: Sequence[Node], outputs: Sequence[Node], name: str) -> WholeProgram:
+        try:
+            return WholeProgram(leaves, values_only(outputs), name)
+        except CompileError as error:
+            place = places.get(error.node.serial) if error.node is not None else None
+            raise CompileError(error.what, where=str(place) if place else None, why=error.why, node=error.node,
+                               fix="ad.run_functions_eagerly(True), or take @ad.function away: the same code runs eagerly",
+                               code="not-compiled") from None  # fmt: skip
+
+    return compiled
+
+
+class Concrete:
+    """The program of one signature, compiled, with what has to happen around it."""
+
+    def __init__(self, name: str, tracing: Tracing, given: Sequence[tuple[int, Node]], results: Sequence[Any],
+                 structure: Structure, plain: bool):  # fmt: skip
+        states = list(tracing.variables.values())
+        self.name, self.structure, self.plain, self.checks = name, structure, plain, tracing.checks
+        self.positions = [i for i, _ in given]
+        self.variables = [s.variable for s in states]
+        self.captured = [x for x, _ in tracing.captured.values()]
+        self.leaves = [leaf for _, leaf in given] + [s.leaf for s in states] + [leaf for _, leaf in tracing.captured.values()]
+        # what is no array is returned as it is
+        self.constants = [None if isinstance(x, Node) else (x,) for x in results]
+        self.results = settled([x for x in results if isinstance(x, Node)])
+        self.writes = [s.variable for s in states if s.written]
+        new = settled([s.number.node for s in states if s.written])
+        checked = settled([c.node for c in self.checks])
+        self.outputs = [*self.results, *new, *checked]
+        check_inputs(self.outputs, self.leaves)
+        self.compiler = compiler(tracing.places)
+        self.run = self.compiler(self.leaves, self.outputs, name)
+        self.run.compile()
+        self._pattern: Pattern | None = None
+
+    @property
+    def pattern(self) -> Pattern:
+        """The operation that this is for tapes outside; its derivatives are compiled too."""
+        if self._pattern is None:
+            self._pattern = Pattern(self.name, self.leaves, self.results, self.compiler)
+        return self._pattern
+
+    def __call__(self, arguments: Sequence[Any]) -> Any:
+        watched = bool(ACTIVE.watchers)
+        given = [arguments[i] for i in self.positions]
+        if watched:  # variables are read, so that tapes watch them
+            given += [v.read() for v in self.variables] + self.captured
+            numbers = [x.number if type(x) is Array else x for x in given]
+        else:
+            numbers = [x.number if type(x) is Array else x for x in given]
+            numbers += [v.number for v in self.variables] + [x.number for x in self.captured]
+        found = self.run(*numbers)
+        if self.checks:
+            self._check(found[len(found) - len(self.checks) :])
+        count = len(self.results)
+        if self.plain:
+            outputs = [y if y.ndim else y[()] for y in found[:count]]
+        else:
+            code, at = user_code(2)
+            outputs = [eager(y, (self.name, code, at)) for y in found[:count]]
+            if watched:
+                self._tell(given, numbers, outputs, code, at)
+        for variable, new in zip(self.writes, found[count:], strict=False):
+            variable.store(new)
+        rest = iter(outputs)
+        return self.structure.build([next(rest) if c is None else c[0] for c in self.constants])
+
+    def _tell(self, given: list, numbers: list, outputs: list, code: types.CodeType, at: int) -> None:
+        serials = [x.serial if type(x) is Array else 0 for x in given]
+        event = Event(self.name, None, given, {}, [x for x in given if type(x) is Array], outputs, code, at,
+                      lambda: Record(self.name, self.pattern, numbers, serials, outputs, code, at))  # fmt: skip
+        for watcher in ACTIVE.watchers:
+            watcher.operation(event)
+
+    def _check(self, values: Sequence[np.ndarray]) -> None:
+        for check, value in zip(self.checks, values, strict=True):
+            if not np.isfinite(value).all():
+                nan, inf = bool(np.isnan(value).any()), bool(np.isinf(value).any())
+                kinds = "Inf and NaN" if nan and inf else "NaN" if nan else "Inf"
+                raise NumericsError(f"{check.message} : Tensor had {kinds} values", where=str(check.place), why=describe(value))
+
+
+# ---- the function --------------------------------------------------------------------------------------------------------
+
+
+class Function:
+    """A Python function with its compiled programs; made by `function`."""
+
+    def __init__(self, python: Callable, lanes: Sequence[str] = ()):
+        self.python, self.lanes = python, tuple(lanes)
+        functools.update_wrapper(self, python)
+        self.retraces: list[str] = []
+        self._programs: dict[Any, tuple[Signature, Concrete]] = {}
+        self._promoted = False
+        self._names: list[tuple[Any, str, Variable]] = []
+        self._lock = threading.RLock()
+        self._last: Concrete | None = None
+
+    def __get__(self, instance: Any, owner: Any = None) -> Any:
+        return self if instance is None else types.MethodType(self, instance)
+
+    def __repr__(self) -> str:
+        return f"<function {name_of(self.python)}, compiled for {len(self._programs)} signatures>"
+
+    @property
+    def traces(self) -> int:
+        """For how many signatures the Python function was traced."""
+        return len(self._programs)
+
+    @property
+    def source(self) -> str:
+        """The generated source of the program that ran last, for reading."""
+        return self._ran().run.source
+
+    @property
+    def graph(self) -> str:
+        """The program that ran last as a listing, one operation a line."""
+        return listing(self._ran().outputs)
+
+    def _ran(self) -> Concrete:
+        if self._last is None:
+            raise FunctionError(f"{name_of(self.python)} has not been called, so nothing is compiled",
+                                fix="call it once, then look", code="function-not-called")  # fmt: skip
+        return self._last
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        arguments, structure = _flat(args, kwargs)
+        if Eagerly.on or ACTIVE.trace is not None or any([type(x) is Array and x.number is None for x in arguments]):
+            return self.python(*args, **kwargs)  # as a part of the program that is being traced
+        if any([getattr(w, "needs_numbers", False) for w in ACTIVE.watchers]):
+            return self.python(*args, **kwargs)  # debug_numerics looks at every operation
+        if self._names:
+            self._look_for_rebound()
+        key = (structure, *[entry(x, self._promoted) for x in arguments])
+        found = self._programs.get(key)
+        program = self._trace(Signature(structure, key[1:]), arguments, args, kwargs) if found is None else found[1]
+        self._last = program
+        return program(arguments)
+
+    # -- tracing
+    def _trace(self, signature: Signature, arguments: list, args: tuple, kwargs: dict) -> Concrete:
+        with self._lock:
+            started = time.perf_counter()
+            self._forget_the_dead()
+            program = None
+            if self._only_floats_differ(signature) and not any(getattr(x, "dtype", None) == np.float32 for x in arguments):
+                promoted = Signature(signature.structure, tuple([entry(x, True) for x in arguments]))
+                try:
+                    program = self._make(promoted, arguments, args, kwargs)
+                    signature, self._promoted = promoted, True
+                except TraceError:  # a value that decides what the program is
+                    program = None
+            program = program or self._make(signature, arguments, args, kwargs)
+            self._report(signature, time.perf_counter() - started)
+            self._programs[(signature.structure, *signature.entries)] = signature, program
+            return program
+
+    def _forget_the_dead(self) -> None:
+        """Programs of objects that are gone, such as methods of a model that was dropped."""
+        dead = [k for k, (s, _) in self._programs.items() if any(isinstance(e, Thing) and e.ref() is None for e in s.entries)]
+        for key in dead:
+            del self._programs[key]
+
+    def _only_floats_differ(self, signature: Signature) -> bool:
+        def alike(a: Any, b: Any) -> bool:
+            return a == b or type(a) is type(b) is tuple and a[0] is b[0] is float
+
+        return any(s.structure == signature.structure and all(map(alike, s.entries, signature.entries))
+                   for s, _ in self._programs.values())  # fmt: skip
+
+    def _make(self, signature: Signature, arguments: list, args: tuple, kwargs: dict) -> Concrete:
+        tracing, made = self._trace_once(signature, arguments, args, kwargs)
+        if tracing.made:
+            # as in TensorFlow: what is made at the first call must not be made again
+            if self._programs:
+                raise self._created(tracing.made[0], None)
+            again, made = self._trace_once(signature, arguments, args, kwargs)
+            if again.made:
+                raise self._created(again.made[0], tracing.made[0])
+            tracing = again
+        self._names = self._names_of(tracing)
+        return Concrete(name_of(self.python), tracing, *made)
+
+    def _trace_once(self, signature: Signature, arguments: list, args: tuple, kwargs: dict) -> tuple[Tracing, tuple]:
+        """What happened, and (inputs with their positions, results, how they are nested, whether all is plain numbers)."""
+        name = name_of(self.python)
+        tracing = Tracing(name)
+        names = self._argument_names(args, kwargs)
+        place = (getattr(self.python, "__code__", None) or user_code(3)[0], 0)
+        given: list[tuple[int, Node]] = []
+        inside: list[Any] = []
+        for i, (x, kept) in enumerate(zip(arguments, signature.entries, strict=True)):
+            if isinstance(x, (Array, np.ndarray, np.generic)) or kept is PROMOTED:
+                number = x.number if type(x) is Array else np.asarray(x)
+                if number.dtype.kind not in "fiub":
+                    raise ArgumentError(f"the argument {names[i]!r} of {name} is an array of {number.dtype}",
+                                        why="a compiled program works on real numbers", fix="pass floats or integers")
+                given.append((i, tracing.leaf(names[i], number.shape, number.dtype)))
+                x = eager(Array(given[-1][1]), ("argument", *place), None, x.serial if type(x) is Array else 0)
+            inside.append(x)
+        structure = flatten((args, kwargs))[1]
+        args, kwargs = structure.build(inside)
+        with tracing.running():
+            leaves, nested = flatten(self.python(*args, **kwargs))
+            results = [tracing.result(x.read() if isinstance(x, Readable) else x)
+                       if isinstance(x, (Array, Readable, np.ndarray, np.generic)) else x for x in leaves]  # fmt: skip
+        plain = not tracing.variables and not tracing.captured and not any(type(x) is Array for x in arguments)
+        return tracing, (tracing, given, results, nested, plain)[1:]
+
+    def _argument_names(self, args: tuple, kwargs: dict) -> list[str]:
+        """A name for every array among the arguments."""
+        groups = [*zip(argument_names(self.python, len(args)), args, strict=True), *kwargs.items()]
+        names = []
+        for name, x in groups:
+            leaves, structure = flatten(x)
+            names += [name] if structure == ONE_VALUE else [f"{name}[{k}]" for k in range(len(leaves))]
+        return names
+
+    # -- what to say
+    def _report(self, signature: Signature, seconds: float) -> None:
+        if not self._programs:
+            return
+        count = len(signature.entries)
+        flat = isinstance(signature.structure, int)
+        names = argument_names(self.python, count) if flat else [f"value {i}" for i in range(count)]
+        others = sorted((s for s, _ in self._programs.values()), key=lambda s: s.structure != signature.structure)
+        told = min((signature.difference(s, names) for s in others), key=len)
+        sentence = f"{name_of(self.python)} was traced again at {user_place()} ({seconds:.1f} s): {'; '.join(told)}"
+        self.retraces.append(sentence)
+        LOG.warning(sentence)
+        if len(self._programs) + 1 == MANY:
+            code = self.python.__code__
+            warnings.warn_explicit(
+                f"{MANY} traces of {name_of(self.python)}, each of which is compiled; the last: {'; '.join(told)}. "
+                "Pass numbers that vary as arrays (np.asarray(x)), make shapes equal by padding, make the function once",
+                RetraceWarning, code.co_filename, code.co_firstlineno)  # fmt: skip
+
+    def _created(self, made: tuple[Variable, Place], before: tuple[Variable, Place] | None) -> FunctionError:
+        variable, place = made
+        first = f"; the first was made at {before[1]}" if before else ""
+        return FunctionError(
+            "ad.function only supports singleton Variables created on the first call. Make sure the Variable is only created "
+            "once or created outside of the function.",
+            where=str(place), why=f"the variable {variable.name!r} is made in every call of {name_of(self.python)}{first}",
+            fix="make it outside, or guard it: if self.w is None: self.w = ad.Variable(...)", code="variable-created",
+        )  # fmt: skip
+
+    def _names_of(self, tracing: Tracing) -> list[tuple[Any, str, Variable]]:
+        """Under which names the function finds its variables."""
+        code = getattr(self.python, "__code__", None)
+        if code is None:
+            return []
+        space = self.python.__globals__
+        found = [(space, name, space[name]) for name in code.co_names if isinstance(space.get(name), Variable)]
+        for name, cell in zip(code.co_freevars, self.python.__closure__ or (), strict=True):
+            value = _content(cell)
+            if isinstance(value, Variable):
+                found.append((cell, name, value))
+        return [one for one in found if one[2].serial in tracing.variables]
+
+    def _look_for_rebound(self) -> None:
+        for home, name, variable in self._names:
+            now = home.get(name) if isinstance(home, dict) else _content(home)
+            if now is not variable:
+                warnings.warn(f"{name} was rebound since {name_of(self.python)} was traced, so that is traced again now; "
+                              f"use {name}.assign(value) to change the value of a variable", RetraceWarning, stacklevel=3)
+                self._programs.clear()
+                self._names = []
+                return
+
+
+def _content(cell: types.CellType) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # not bound yet
+        return None
+
+
+def _flat(args: tuple, kwargs: dict) -> tuple[Sequence[Any], Any]:
+    """The arguments one after the other, and how they are nested: their number, if they are not."""
+    if not kwargs and not any([isinstance(x, (tuple, list, dict)) or x is None for x in args]):
+        return args, len(args)
+    return flatten((args, kwargs))
+
+
+def function(f: Callable | None = None, *, lanes: str | Sequence[str] = ()) -> Any:
+    """Compiles a function over arrays: traced once for each signature, run as one kernel afterwards.
+
+    The signature is made of shapes, dtypes, nesting and Python values; arrays, floats that vary and the values of Variables are
+    not part of it.  Python side effects happen while it is traced, so once a signature.  `lanes` names the arguments whose
+    leading axis counts points that do not depend on each other: such a program runs tile by tile, as the solvers' own.
+    Raises CompileError for what has no compiled form, TraceError for Python that needs the number of a value, FunctionError for
+    Variables that are made in every call.
+    """
+    names = tuple(lanes.replace(",", " ").split()) if isinstance(lanes, str) else tuple(lanes)
+    if f is None:
+        return lambda g: function(g, lanes=names)
+    if isinstance(f, Function):
+        return Function(f.python, names or f.lanes)
+    if not callable(f):
+        raise ArgumentError(f"ad.function needs a function, not a {type(f).__name__}", fix="@ad.function above a def")
+    return Function(f, names)
