@@ -184,7 +184,10 @@ def reason(history: History, steps: Sequence[Step], tracked: set[int], target: A
     if source.dtype.kind != "f":
         return Reason("not-watched", what, f"its dtype is {source.dtype}, and an integer cannot move by a small amount",
                       "ad.Variable(..., dtype=float), ad.constant(..., dtype=float)")  # fmt: skip
-    if source.serial in serials or _path(steps, serials, source.serial, only_connected=True):
+    connected = _path(steps, serials, source.serial, only_connected=True)
+    if connected and source.serial not in tracked:
+        return _never_watched(history, source, called, what, frame, targets)
+    if connected or source.serial in serials:
         return Reason("", f"the gradient with respect to {called}", "is not None: a recorded path leads to the target")
     path = _path([*steps, *history.cuts], serials, source.serial, only_connected=False)
     if path:

@@ -395,7 +395,10 @@ class GradientTape:
     def _pull(self, targets: Sequence[Array], seeds: Sequence[Any], sources: Sequence[Any], batch: int) -> list[Any]:
         """The cotangents of the sources, None without a path, by the operations recorded; frees a tape for one use."""
         others = any(w is not self or (self._persistent and self._recording) for w in ACTIVE.watchers)
-        wanted = {x.serial for x in sources if isinstance(x, Variable) or x.number is not None}
+        # what is not watched has no gradient, although it stands in the records; a target is its own source in any case
+        own = {y.serial for y in targets if y.number is not None}
+        wanted = {x.serial for x in sources if (isinstance(x, Variable) or x.number is not None)
+                  and (x.serial in self._tracked or x.serial in own)}  # fmt: skip
         pairs: list[tuple[int, Any]] = []
         traced: list[tuple[Array, Any]] = []
         for y, seed in zip(targets, seeds, strict=True):

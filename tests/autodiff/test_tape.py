@@ -65,6 +65,14 @@ def unwatched_constant():
     return tape.gradient(y, x)
 
 
+def unwatched_beside_watched():
+    c, x, v = constant(2.0), Variable(3.0), Variable(5.0, trainable=False)
+    z = c * 3.0
+    with GradientTape() as tape:
+        y = c * x * z * v
+    return tape.gradient(y, [c, x, z, v])
+
+
 def watched_constant():
     x = constant(3.0)
     with GradientTape() as tape:
@@ -451,6 +459,7 @@ CASES = {
     not_trainable: None,
     not_trainable_but_watched: 6.0,
     unwatched_constant: None,
+    unwatched_beside_watched: [None, 60.0, None, None],
     watched_constant: 6.0,
     watched_late: 1.0,
     watched_nested: {"x": 2.0, "more": [3.0, (2.0,)]},
