@@ -177,7 +177,8 @@ class Opaque(Primitive):
 
     `value(attr, batch, *numbers)` is its meaning with `batch` leading axes that it must leave alone; `forward(node, tangents)`
     and `reverse(node, ct)` answer nodes, None for zero; `batch(n, attr, *args)` is the node for arguments with a leading axis.
-    Without `reverse` the cotangents are those of the transposed `forward`.  `picks` says that the tangent is linear in the
+    Without `reverse` the cotangents are those of the transposed `forward`; a `selective` one is called as
+    `reverse(node, ct, wants, masked)` and is told which arguments count.  `picks` says that the tangent is linear in the
     tangents with factors that are constant near the point (sort, max): then the same rule serves every Taylor coefficient;
     `taylor(node, k, coefficient)` is a recurrence of its own.  `kernel(attr, *args)` names the function of
     `compile/library.py` that kernels call, and its parameters.
@@ -187,10 +188,11 @@ class Opaque(Primitive):
 
     def __init__(self, name: str, value: Callable, shape: Callable, forward: Callable, reverse: Callable | None, *,
                  picks: bool = False, dtype: np.dtype | None = None, batch: Callable | None = None,
-                 taylor: Callable | None = None, kernel: Callable | None = None):  # fmt: skip
+                 taylor: Callable | None = None, kernel: Callable | None = None, selective: bool = False):  # fmt: skip
         super().__init__(name)
         self.value, self.shape, self.forward, self.reverse = value, shape, forward, reverse
         self.picks, self.dtype, self.batch, self.taylor, self.kernel = picks, dtype, batch, taylor, kernel
+        self.selective = selective
 
     def make(self, args: tuple[Node, ...], attr: Any = None) -> Node:
         lane = max((a.lane for a in args), default=SHARED)

@@ -78,7 +78,9 @@ def _pull(node: Node, ct: Node, live: set[int], masked: bool) -> list[Node | Non
     if sort == "reduction":
         return [ct]
     if sort == "opaque":
-        return _transposed(node, ct, wants) if node.op.reverse is None else list(node.op.reverse(node, ct))
+        if node.op.reverse is None:
+            return _transposed(node, ct, wants)
+        return list(node.op.reverse(node, ct, wants, masked) if node.op.selective else node.op.reverse(node, ct))
     raise NoRuleError(f"{node.op.name} has no reverse derivative")
 
 

@@ -27,8 +27,9 @@ FLOORS = {
         explain tracing signature
         record
         compile pattern variable
-        transforms program
+        program
         rules
+        transforms
         array
         leaves straight
         primitive interpret
