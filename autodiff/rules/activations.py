@@ -87,7 +87,7 @@ def gelu(x, approximate: bool = False):
     Hendrycks & Gimpel 2016, arXiv:1606.08415.
     """
     if approximate:
-        return 0.5 * x * (1.0 + np.tanh(ROOT_TWO_OVER_PI * (x + 0.044715 * x**3)))
+        return x * scipy.special.expit(2.0 * ROOT_TWO_OVER_PI * (x + 0.044715 * x**3))  # 1 + tanh loses the left tail
     return 0.5 * x * scipy.special.erfc(-ROOT_HALF * x)  # 1 + erf loses the left tail
 
 

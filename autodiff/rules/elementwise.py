@@ -51,12 +51,12 @@ def _even(name: str) -> Callable[[Node], Node | None]:
     return simplify
 
 
-def _slope(name: str, value: Callable, derivative: Callable, **options) -> Callable[[Array], Array]:
-    """An algebraic function that another function has as its derivative; it knows its own derivative in terms of itself.
+def _slope(name: str, value: Callable, derivative: Callable, domain: tuple = (-2.0, 2.0)) -> Callable[[Array], Array]:
+    """An algebraic function that is the derivative of another one, and knows its own derivative in terms of itself.
 
-    So no square overflows, nothing cancels in higher derivatives, and the derivatives of a nan are nan.
+    So no square overflows, nothing cancels in higher derivatives, and all derivatives of a nan are nan: a finite one misleads.
     """
-    primitive = elementwise(name, value, "", derivative, **options)
+    primitive = elementwise(name, value, "", derivative, domain=domain, lowered=value)
     return lambda a: call(primitive, a)
 
 
@@ -96,19 +96,14 @@ elementwise("arctan2", np.arctan2, "math.atan2({0}, {1})",
 elementwise("hypot", np.hypot, "math.hypot({0}, {1})", lambda y, a, b: (_cosine(a, b), _cosine(b, a)), cost=30,
             domain=(0.5, 2.0))  # fmt: skip
 
-log_slope = _slope("log_slope", lambda a: np.where(a < 0.0, np.nan, 1.0 / a), lambda y, a: (-(y * y),), domain=(0.3, 3.0),
-                   lowered=lambda a: np.where(a < 0.0, np.nan, 1.0 / a))  # fmt: skip
-arcsin_slope = _slope("arcsin_slope", lambda a: 1.0 / np.sqrt((1.0 - a) * (1.0 + a)), lambda y, a: (a * y * y * y,),
-                      domain=(-0.7, 0.7), lowered=lambda a: 1.0 / np.sqrt((1.0 - a) * (1.0 + a)))  # fmt: skip
-arctan_slope = _slope("arctan_slope", lambda a: 1.0 / (1.0 + a * a), lambda y, a: (-2.0 * (a * y * y),),
-                      lowered=lambda a: 1.0 / (1.0 + a * a))  # fmt: skip
-arcsinh_slope = _slope("arcsinh_slope", lambda a: 1.0 / np.hypot(1.0, a), lambda y, a: (-(a * y * y * y),),
-                       lowered=lambda a: 1.0 / np.sqrt(1.0 + a * a))  # fmt: skip
+log_slope = _slope("log_slope", lambda a: np.where(a < 0.0, np.nan, 1.0 / a), lambda y, a: (-(y * y),), (0.3, 3.0))
+arcsin_slope = _slope("arcsin_slope", lambda a: 1.0 / np.sqrt((1.0 - a) * (1.0 + a)), lambda y, a: (a * y * y * y,), (-0.7, 0.7))
+arctan_slope = _slope("arctan_slope", lambda a: 1.0 / (1.0 + a * a), lambda y, a: (-2.0 * (a * y * y),))
+arcsinh_slope = _slope("arcsinh_slope", lambda a: 1.0 / np.hypot(1.0, a), lambda y, a: (-(a * y * y * y),))
 arccosh_slope = _slope("arccosh_slope", lambda a: 1.0 / (np.sqrt(a - 1.0) * np.sqrt(a + 1.0)), lambda y, a: (-(a * y * y * y),),
-                       domain=(1.3, 3.0), lowered=lambda a: 1.0 / np.sqrt((a - 1.0) * (a + 1.0)))  # fmt: skip
+                       (1.3, 3.0))  # fmt: skip
 arctanh_slope = _slope("arctanh_slope", lambda a: np.where(np.abs(a) > 1.0, np.nan, 1.0 / ((1.0 - a) * (1.0 + a))),
-                       lambda y, a: (2.0 * (a * y * y),), domain=(-0.7, 0.7),
-                       lowered=lambda a: np.where(np.abs(a) > 1.0, np.nan, 1.0 / ((1.0 - a) * (1.0 + a))))  # fmt: skip
+                       lambda y, a: (2.0 * (a * y * y),), (-0.7, 0.7))  # fmt: skip
 
 
 def _cosine_value(a, b):
@@ -270,9 +265,10 @@ def _sinc_derivative_value(order: int):
         z = np.pi * np.asarray(x, np.float64)
         near = np.abs(z) < order + 1.0
         far = np.where(near, 1.0, z)
-        s = np.sin(far) / far
+        turns = x - 2.0 * np.rint(0.5 * x)  # sin(pi x) of large x keeps its digits
+        s = np.sin(np.pi * turns) / far
         for k in range(1, order + 1):
-            s = (np.sin(far + 0.5 * np.pi * k) - k * s) / far
+            s = (np.sin(np.pi * (turns + 0.5 * k)) - k * s) / far
         small = phase * (turn(np.where(near, z, 0.0)[..., None] * NODES) @ (WEIGHTS * NODES**order))
         return (np.pi**order * np.where(near, small, s)).astype(np.result_type(x.dtype, np.float32), copy=False)
 
