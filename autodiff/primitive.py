@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ShapeError
+from .errors import IndexingError, ShapeError
 from .graph import CONSTANT, Node, constant, digest, intern, is_constant
 from .types import BOOL, POINT, SHARED, Shape, to_inexact
 
@@ -215,6 +215,8 @@ def broadcast_shapes(name: str, args: tuple[Node, ...]) -> Shape:
         raise ShapeError(
             f"{name} cannot combine shapes {' and '.join(map(str, shapes))}",
             why="numpy broadcasting needs equal lengths or ones, counted from the last axis",
+            fix="x[:, None] puts an axis of length one behind the others; np.reshape, .T",
+            code="broadcast",
         ) from None
 
 
@@ -300,7 +302,8 @@ def normal_key(key: int | slice, length: int) -> int | tuple[int, int, int]:
     if isinstance(key, slice):
         return key.indices(length)
     if not -length <= key < length:
-        raise ShapeError(f"index {key} is out of bounds for an axis of length {length}")
+        raise IndexingError(f"index {key} is out of bounds for an axis of length {length}", code="index",
+                            fix=f"x[-1] is the last one, x[{length - 1}] too" if length else "the axis is empty")  # fmt: skip
     return int(key) % length
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, call, lift, space_of
-from ..errors import NoRuleError, ShapeError
+from ..errors import AxisError, IndexingError, NoRuleError, ShapeError
 from ..graph import CONSTANT, VIEW, Node, constant, view
 from ..interpret import number
 from ..primitive import BROADCAST, FUNCTIONS, TABLE, Elementwise, Linear, Select, broadcast, implements, is_zero, normal_key
@@ -63,7 +63,9 @@ def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
         return tuple(range(ndim))
     axes = (axis,) if isinstance(axis, (int, np.integer)) else tuple(axis)
     if any(not -ndim <= a < ndim for a in axes):
-        raise ShapeError(f"axis {axis} is out of bounds for an array of dimension {ndim}")
+        raise AxisError(f"axis {axis} is out of bounds for an array of dimension {ndim}", code="axis",
+                        why=f"its axes are numbered from {-ndim} to {ndim - 1}" if ndim else "a scalar has no axes",
+                        fix="axis=-1 is the last one, axis=None all of them")  # fmt: skip
     return tuple(sorted(a % ndim for a in axes))
 
 
@@ -90,7 +92,7 @@ def plain(name: str, **options: Any) -> None:
     """Raises NoRuleError if an option of a numpy function is set that has no meaning here."""
     for key, value in options.items():
         if value is not None and value is not np._NoValue and not (key == "where" and value is True):
-            raise NoRuleError(f"{name} with {key}= has no derivative rule here", fix=f"leave {key}= out")
+            raise NoRuleError(f"{name} with {key}= has no derivative rule here", fix=f"leave {key}= out", code="no-rule-option")
 
 
 # ---- reshape, transpose ------------------------------------------------------------------------------------------------
@@ -128,7 +130,9 @@ def reshape(a, shape, order="C", copy=None):
         known = -math.prod(shape)
         shape = tuple(a.size // known if n == -1 and known else n for n in shape)
     if math.prod(shape) != a.size:
-        raise ShapeError(f"cannot reshape an array of shape {a.shape} into {shape}")
+        raise ShapeError(f"cannot reshape an array of shape {a.shape} into {shape}", code="reshape",
+                         why=f"it has {a.size} elements, and {shape} holds {math.prod(shape)}",
+                         fix="np.reshape(x, -1), or -1 for the one length that follows from the others")  # fmt: skip
     return call(RESHAPE, a, attr=tuple(int(n) for n in shape))
 
 
@@ -194,8 +198,10 @@ def squeeze(a, axis=None):
 @implements(np.broadcast_to)
 def broadcast_to(array, shape, subok=False):
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
-    if np.broadcast_shapes(array.shape, shape) != shape:
-        raise ShapeError(f"cannot broadcast shape {array.shape} to {shape}")
+    if len(shape) < array.ndim or any(n not in (1, m) for n, m in zip(array.shape[::-1], shape[::-1], strict=False)):
+        raise ShapeError(f"cannot broadcast shape {array.shape} to {shape}", code="broadcast",
+                         why="numpy broadcasting needs equal lengths or ones, counted from the last axis",
+                         fix="x[:, None] puts an axis of length one behind the others")  # fmt: skip
     return Array(broadcast(array.node, shape), array.space)
 
 
@@ -353,7 +359,7 @@ def _getitem(x: Array, key: Any) -> Array:
         return take_flat(x, positions)
     used = sum(k is not None and k is not Ellipsis for k in keys)
     if used > x.ndim:
-        raise ShapeError(f"too many indices: {used} for an array of shape {x.shape}")
+        raise IndexingError(f"too many indices: {used} for an array of shape {x.shape}", fix=f"at most {x.ndim}", code="index")
     full: list = []
     for k in keys:
         full.extend([slice(None)] * (x.ndim - used) if k is Ellipsis else [k])
@@ -374,7 +380,7 @@ def _getitem(x: Array, key: Any) -> Array:
 def _pick(x: Array, indices: Array) -> Array:
     """x[indices] for computed positions along the first axis."""
     if x.ndim == 0:
-        raise ShapeError("a scalar cannot be indexed")
+        raise IndexingError("a scalar cannot be indexed", fix="leave the index out, or np.reshape(x, 1)", code="index")
     flat = np.reshape(np.where(indices < 0, indices + x.shape[0], indices), (-1,) + (1,) * (x.ndim - 1))
     y = call(TABLE["gather"], Array(broadcast(flat.node, (indices.size, *x.shape[1:]))), x, attr=0)
     return np.reshape(y, indices.shape + x.shape[1:])
@@ -429,7 +435,8 @@ def _stack_value(axis: int, batch: int, *xs: np.ndarray) -> np.ndarray:
 def _stack_shape(axis: int, *xs: Node) -> tuple[int, ...]:
     shapes = {x.shape for x in xs}
     if len(shapes) > 1:
-        raise ShapeError(f"np.stack needs equal shapes, not {' and '.join(map(str, sorted(shapes)))}")
+        raise ShapeError(f"np.stack needs equal shapes, not {' and '.join(map(str, sorted(shapes)))}", code="join",
+                         why="every array becomes one slice of the result", fix="np.concatenate, or np.broadcast_to first")
     return xs[0].shape[:axis] + (len(xs),) + xs[0].shape[axis:]
 
 
@@ -451,7 +458,9 @@ def _at(axis: int, i: int, ct: Node) -> tuple:
 def _concatenate_shape(axis: int, *xs: Node) -> tuple[int, ...]:
     rests = {x.shape[:axis] + x.shape[axis + 1 :] for x in xs}
     if len(rests) > 1 or any(x.ndim != xs[0].ndim for x in xs):
-        raise ShapeError(f"np.concatenate cannot join shapes {' and '.join(str(x.shape) for x in xs)} along axis {axis}")
+        raise ShapeError(f"np.concatenate cannot join shapes {' and '.join(str(x.shape) for x in xs)} along axis {axis}",
+                         why="lengths may differ along that axis only", fix="np.reshape one of them, or another axis=",
+                         code="join")  # fmt: skip
     return xs[0].shape[:axis] + (sum(x.shape[axis] for x in xs),) + xs[0].shape[axis + 1 :]
 
 
@@ -497,7 +506,8 @@ def concatenate(arrays, axis=0, out=None, *, dtype=None, casting="same_kind"):
         return np.concatenate([np.ravel(Array(lift(a))) for a in arrays])
     nodes = [lift(a) for a in arrays]
     if nodes[0].ndim == 0:
-        raise ShapeError("np.concatenate cannot join scalars", fix="use np.stack")
+        raise ShapeError("np.concatenate cannot join scalars", why="a scalar has no axis to join along", fix="np.stack([a, b])",
+                         code="join")  # fmt: skip
     return Array(CONCATENATE.make(tuple(nodes), axis % nodes[0].ndim), space_of(*arrays))
 
 
@@ -519,7 +529,8 @@ def split(ary, indices_or_sections, axis=0):
     cuts = ([n * i // indices_or_sections for i in range(1, indices_or_sections)]
             if isinstance(indices_or_sections, int) else list(indices_or_sections))  # fmt: skip
     if isinstance(indices_or_sections, int) and n % indices_or_sections:
-        raise ShapeError(f"np.split cannot divide {n} elements into {indices_or_sections} equal parts")
+        raise ShapeError(f"np.split cannot divide {n} elements into {indices_or_sections} equal parts", code="split",
+                         fix="np.array_split, or a list of the places to cut at")  # fmt: skip
     lead = (slice(None),) * (axis % ary.ndim)
     return [ary[lead + (slice(a, b),)] for a, b in zip([0, *cuts], [*cuts, n], strict=True)]
 
