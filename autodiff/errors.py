@@ -62,6 +62,18 @@ class ShapeError(AutodiffError, ValueError):
     code = "shape"
 
 
+class AxisError(ShapeError, IndexError):
+    """An axis that an array does not have."""
+
+    code = "axis"
+
+
+class IndexingError(ShapeError, IndexError):
+    """An index that is outside of an array."""
+
+    code = "index"
+
+
 class NoRuleError(AutodiffError, TypeError):
     """A numpy function that has no derivative rule here."""
 

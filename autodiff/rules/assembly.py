@@ -26,7 +26,7 @@ def pad(array, pad_width, mode="constant", **options):
         positions = np.arange(array.size).reshape(array.shape)
         if mode not in ("edge", "reflect", "symmetric", "wrap") or options:
             raise NoRuleError(f"np.pad with mode={mode!r} has no derivative rule here",
-                              fix="use constant, edge, reflect, symmetric or wrap")  # fmt: skip
+                              fix="use constant, edge, reflect, symmetric or wrap", code="no-rule-option")  # fmt: skip
         return take_flat(array, np.pad(positions, widths, mode=mode))
     value = options.pop("constant_values", 0)
     plain("np.pad", **options)
@@ -55,7 +55,8 @@ def diag(v, k=0):
     if v.ndim == 2:
         return np.diagonal(v, k)
     if v.ndim != 1:
-        raise ShapeError(f"np.diag needs one or two axes, not shape {v.shape}")
+        raise ShapeError(f"np.diag needs one or two axes, not shape {v.shape}", code="axes",
+                         fix="np.diagonal(x, axis1=-2, axis2=-1), or x[..., None] * np.eye(n)")  # fmt: skip
     n = v.size + abs(k)
     places = np.diag(np.arange(1, v.size + 1), k)  # 0 stands for no element
     return np.where(places > 0, np.reshape(take_flat(v, np.maximum(places - 1, 0)), (n, n)), 0.0)
@@ -154,7 +155,8 @@ def select(condlist, choicelist, default=0):
 def cross(a, b, axisa=-1, axisb=-1, axisc=-1, axis=None):
     a, b = _array(a), _array(b)
     if axis is not None or (axisa, axisb, axisc) != (-1, -1, -1) or a.shape[-1] != 3 or b.shape[-1] != 3:
-        raise NoRuleError("np.cross needs vectors of three components along the last axis", fix="np.moveaxis them there")
+        raise NoRuleError("np.cross needs vectors of three components along the last axis", fix="np.moveaxis(a, axis, -1)",
+                          code="no-rule-option")  # fmt: skip
     (a0, a1, a2), (b0, b1, b2) = (tuple(x[..., i] for i in range(3)) for x in (a, b))
     return np.stack([a1 * b2 - a2 * b1, a2 * b0 - a0 * b2, a0 * b1 - a1 * b0], axis=-1)
 

@@ -172,7 +172,9 @@ def _check(spec: str, a: Array, b: Array) -> None:
     size: dict[str, int] = {}
     for letter, n in zip(sa + sb, a.shape + b.shape, strict=True):
         if size.setdefault(letter, n) != n and 1 not in (n, size[letter]):
-            raise ShapeError(f"a product of shapes {a.shape} and {b.shape} does not fit: lengths {size[letter]} and {n} meet")
+            raise ShapeError(f"a product of shapes {a.shape} and {b.shape} does not fit: lengths {size[letter]} and {n} meet",
+                             why="axes that are summed over, or go together, have one length", fix="a.T, or np.reshape",
+                             code="product")  # fmt: skip
 
 
 def _arrays(*xs: Any) -> list[Array]:
@@ -184,10 +186,12 @@ def _arrays(*xs: Any) -> list[Array]:
 def matmul(a, b):
     a, b = _arrays(a, b)
     if a.ndim == 0 or b.ndim == 0:
-        raise ShapeError(f"@ needs vectors or matrices, not shapes {a.shape} and {b.shape}", fix="use * for scalars")
+        raise ShapeError(f"@ needs vectors or matrices, not shapes {a.shape} and {b.shape}", fix="a * b for scalars",
+                         code="product")  # fmt: skip
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else -1]:
         raise ShapeError(f"@ cannot multiply shapes {a.shape} and {b.shape}: {a.shape[-1]} columns meet "
-                         f"{b.shape[-2 if b.ndim > 1 else -1]} rows")  # fmt: skip
+                         f"{b.shape[-2 if b.ndim > 1 else -1]} rows", code="product",
+                         fix="a.T @ b or a @ b.T, if one of them lies on its side")  # fmt: skip
     lead = max(a.ndim, b.ndim, 2) - 2
     letters = string.ascii_letters[3 : 3 + lead]
     sa = letters[lead - max(a.ndim - 2, 0) :] + ("xk" if a.ndim > 1 else "k")
@@ -260,7 +264,8 @@ def _explicit(spec: str, ndims: list[int]) -> str:
     left, _, result = spec.partition("->")
     terms = left.split(",")
     if len(terms) != len(ndims):
-        raise ShapeError(f"einsum {spec!r} names {len(terms)} operands, but {len(ndims)} were given")
+        raise ShapeError(f"einsum {spec!r} names {len(terms)} operands, but {len(ndims)} were given", code="einsum",
+                         fix="one group of letters for each array, with commas between: 'ij,jk->ik'")  # fmt: skip
     if "..." in left:
         free = [c for c in string.ascii_letters[::-1] if c not in spec]
         most = max(n - len(t.replace("...", "")) for t, n in zip(terms, ndims, strict=True) if "..." in t)
@@ -274,7 +279,8 @@ def _explicit(spec: str, ndims: list[int]) -> str:
         result += "".join(sorted(c for c in set(every) if every.count(c) == 1 and c not in result))
     for t, n in zip(terms, ndims, strict=True):
         if len(t) != n:
-            raise ShapeError(f"einsum {spec!r}: the term {t!r} has {len(t)} letters for an array of dimension {n}")
+            raise ShapeError(f"einsum {spec!r}: the term {t!r} has {len(t)} letters for an array of dimension {n}",
+                             fix="one letter for each axis, or ... for those in front", code="einsum")  # fmt: skip
     return f"{','.join(terms)}->{result}"
 
 
@@ -282,6 +288,7 @@ def _explicit(spec: str, ndims: list[int]) -> str:
 def kron(a, b):
     a, b = _arrays(a, b)
     if a.ndim != 2 or b.ndim != 2:
-        raise ShapeError("np.kron of traced arrays needs two matrices")
+        raise ShapeError(f"np.kron needs two matrices here, not shapes {a.shape} and {b.shape}", code="axes",
+                         fix="np.kron(np.atleast_2d(a), np.atleast_2d(b))")  # fmt: skip
     y = _einsum_two("ij,kl->ikjl", a, b)
     return np.reshape(y, (a.shape[0] * b.shape[0], a.shape[1] * b.shape[1]))

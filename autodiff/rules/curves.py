@@ -34,7 +34,8 @@ def interp(x, xp, fp, left=None, right=None, period=None):
     plain("np.interp", period=period)
     x, xp, fp = _arrays(x, xp, fp)
     if xp.ndim != 1 or xp.shape != fp.shape or not xp.size:
-        raise ShapeError(f"np.interp needs knots and values of one length, not shapes {xp.shape} and {fp.shape}")
+        raise ShapeError(f"np.interp needs knots and values of one length, not shapes {xp.shape} and {fp.shape}",
+                         fix="one value for each knot, and at least one knot", code="lengths")  # fmt: skip
     left, right = (end if given is None else given for given, end in ((left, fp[0]), (right, fp[-1])))
     if xp.size == 1:
         inside = np.broadcast_to(fp[0], x.shape)
@@ -49,13 +50,14 @@ def interp(x, xp, fp, left=None, right=None, period=None):
 def convolve(a, v, mode="full"):
     a, v = _arrays(a, v)
     if a.ndim > 1 or v.ndim > 1 or not a.size or not v.size:
-        raise ShapeError(f"np.convolve needs two vectors that are not empty, not shapes {a.shape} and {v.shape}")
+        raise ShapeError(f"np.convolve needs two vectors that are not empty, not shapes {a.shape} and {v.shape}", code="axes",
+                         fix="np.stack([np.convolve(row, v) for row in a]) for the rows of a matrix")  # fmt: skip
     a, v = (np.reshape(x, -1) for x in ((v, a) if v.size > a.size else (a, v)))
     n, m = a.size, v.size
     windows = np.arange(n + m - 1)[:, None] - np.arange(m) + m - 1
     y = take_flat(np.pad(a, m - 1), windows) @ v
     if mode not in ("full", "same", "valid"):
-        raise NoRuleError(f"np.convolve knows no mode {mode!r}", fix="use full, same or valid")
+        raise NoRuleError(f"np.convolve knows no mode {mode!r}", fix="use full, same or valid", code="no-rule-option")
     return y if mode == "full" else y[(m - 1) // 2 : (m - 1) // 2 + n] if mode == "same" else y[m - 1 : n]
 
 
@@ -72,7 +74,8 @@ def gradient(f, *varargs, axis=None, edge_order=1):
     axes = normal_axes(axis, f.ndim)
     spacings = list(varargs) * (len(axes) if len(varargs) == 1 else 1) or [1.0] * len(axes)
     if len(spacings) != len(axes):
-        raise ShapeError(f"np.gradient along {len(axes)} axes needs as many spacings, not {len(spacings)}")
+        raise ShapeError(f"np.gradient along {len(axes)} axes needs as many spacings, not {len(spacings)}", code="lengths",
+                         fix="one spacing for all axes, or one for each")  # fmt: skip
     out = [np.moveaxis(_slopes(np.moveaxis(f, i, -1), h, edge_order), -1, i) for i, h in zip(axes, spacings, strict=True)]
     return out[0] if len(out) == 1 else tuple(out)
 
@@ -80,7 +83,9 @@ def gradient(f, *varargs, axis=None, edge_order=1):
 def _slopes(f: Array, spacing: Any, edge_order: int) -> Array:
     h = _arrays(spacing)[0].astype(f.dtype)
     if f.shape[-1] < edge_order + 1:
-        raise ShapeError(f"np.gradient with edge_order={edge_order} needs {edge_order + 1} samples, not {f.shape[-1]}")
+        raise ShapeError(f"np.gradient with edge_order={edge_order} needs {edge_order + 1} samples, not {f.shape[-1]}",
+                         why="a difference takes two samples, a parabola three", fix="edge_order=1, or more samples",
+                         code="too-few")  # fmt: skip
     d = np.diff(f)
     steps = np.diff(h) if h.ndim else np.broadcast_to(h, (f.shape[-1] - 1,))
     slopes = d / steps
@@ -99,7 +104,7 @@ def _quantile(name: str, share: float):
         plain(name, out=out, **options)
         if method != "linear" or isinstance(q, Array):
             raise NoRuleError(f"{name} needs a known {'q' if isinstance(q, Array) else 'method'} here",
-                              fix="use method='linear' and a plain number for q")  # fmt: skip
+                              fix="use method='linear' and a plain number for q", code="no-rule-option")  # fmt: skip
         (a,), q = _arrays(a), np.asarray(q, float) * share
         axes = normal_axes(axis, a.ndim)
         rest = tuple(i for i in range(a.ndim) if i not in axes)

@@ -97,7 +97,8 @@ elementwise("hypot", np.hypot, "math.hypot({0}, {1})", lambda y, a, b: (_cosine(
             domain=(0.5, 2.0))  # fmt: skip
 
 log_slope = _slope("log_slope", lambda a: np.where(a < 0.0, np.nan, 1.0 / a), lambda y, a: (-(y * y),), (0.3, 3.0))
-arcsin_slope = _slope("arcsin_slope", lambda a: 1.0 / np.sqrt((1.0 - a) * (1.0 + a)), lambda y, a: (a * y * y * y,), (-0.7, 0.7))
+arcsin_slope = _slope("arcsin_slope", lambda a: 1.0 / np.sqrt((1.0 - a) * (1.0 + a)), lambda y, a: (a * y * y * y,),
+                      (-0.7, 0.7))  # fmt: skip
 arctan_slope = _slope("arctan_slope", lambda a: 1.0 / (1.0 + a * a), lambda y, a: (-2.0 * (a * y * y),))
 arcsinh_slope = _slope("arcsinh_slope", lambda a: 1.0 / np.hypot(1.0, a), lambda y, a: (-(a * y * y * y),))
 arccosh_slope = _slope("arccosh_slope", lambda a: 1.0 / (np.sqrt(a - 1.0) * np.sqrt(a + 1.0)), lambda y, a: (-(a * y * y * y),),

@@ -40,7 +40,8 @@ def _matrix(name: str, a: Any, square: bool = True) -> Array:
     (a,) = _arrays(a)
     if a.ndim < 2 or (square and a.shape[-1] != a.shape[-2]):
         what = "square matrices" if square else "matrices"
-        raise ShapeError(f"np.linalg.{name} needs {what} in the last two axes, not shape {a.shape}")
+        raise ShapeError(f"np.linalg.{name} needs {what} in the last two axes, not shape {a.shape}", code="matrix-shape",
+                         fix="np.reshape(a, (n, n)); np.linalg.lstsq solves what is not square")  # fmt: skip
     return a
 
 
@@ -91,7 +92,8 @@ def _careful(name: str, value: Callable) -> Callable:
         try:
             return value(attr, batch, *xs)
         except np.linalg.LinAlgError as error:
-            raise MatrixError(f"np.linalg.{name}: {str(error).lower()}", why=_why(name, xs[0])) from None
+            raise MatrixError(f"np.linalg.{name}: {str(error).lower()}", why=_why(name, xs[0]), fix=_fix(name),
+                              code="matrix") from None  # fmt: skip
 
     return careful
 
@@ -106,6 +108,14 @@ def _why(name: str, a: np.ndarray) -> str:
         return "the iteration of LAPACK did not end"
     s = np.linalg.svd(a, compute_uv=False)
     return f"its singular values reach from {np.max(s):.3g} down to {np.min(s):.3g}"
+
+
+def _fix(name: str) -> str:
+    if name == "cholesky":
+        return "np.linalg.cholesky(a + 1e-9 * np.eye(n)), if it should be positive definite"
+    if name in ("solve", "inv"):
+        return "np.linalg.lstsq, np.linalg.pinv, or a + 1e-9 * np.eye(n)"
+    return 'ad.check_numerics(a, "the matrix") tells where it is not finite'
 
 
 # ---- solve and inv ------------------------------------------------------------------------------------------------------
@@ -157,7 +167,9 @@ INV = _opaque("inv", _careful("inv", lambda attr, batch, a: np.linalg.inv(a)), l
 def solve(a, b):
     a, b = _arrays(_matrix("solve", a), b)
     if b.ndim == 0 or b.shape[-1 if b.ndim == 1 else -2] != a.shape[-1]:
-        raise ShapeError(f"np.linalg.solve cannot meet a matrix of shape {a.shape} with a right side of shape {b.shape}")
+        raise ShapeError(f"np.linalg.solve cannot meet a matrix of shape {a.shape} with a right side of shape {b.shape}",
+                         why="the right side has as many rows as the matrix", fix="np.linalg.solve(a, b.T)",
+                         code="matrix-shape")  # fmt: skip
     columns = b[:, None] if b.ndim == 1 else b
     lead = np.broadcast_shapes(a.shape[:-2], columns.shape[:-2])
     x = call(SOLVE, np.broadcast_to(a, lead + a.shape[-2:]), np.broadcast_to(columns, lead + columns.shape[-2:]))
@@ -342,7 +354,7 @@ def qr(a, mode="reduced"):
     a = _matrix("qr", a, square=False)
     if mode not in ("reduced", "r") or a.shape[-2] < a.shape[-1]:
         raise NoRuleError(f"np.linalg.qr with mode={mode!r} of shape {a.shape} has no derivative rule here",
-                          fix="use mode='reduced' and at least as many rows as columns")  # fmt: skip
+                          fix="use mode='reduced' and at least as many rows as columns", code="no-rule-option")  # fmt: skip
     whole = call(QR, a)
     r = call(QR_R, a, whole)
     return r if mode == "r" else QRResult(call(QR_Q, a, whole), r)
@@ -476,7 +488,7 @@ def svd(a, full_matrices=True, compute_uv=True, hermitian=False):
     if full_matrices and a.shape[-1] != a.shape[-2]:
         raise NoRuleError("np.linalg.svd with full_matrices=True has no derivative rule here",
                           why="vectors that belong to no singular value are not determined",
-                          fix="use full_matrices=False")  # fmt: skip
+                          fix="use full_matrices=False", code="no-rule-option")  # fmt: skip
     return SVDResult(call(SVD_U, a, whole), s, _t(call(SVD_V, a, whole)))
 
 

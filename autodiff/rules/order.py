@@ -97,7 +97,9 @@ def take_along_axis(arr, indices, axis=-1):
     arr, indices = Array(lift(arr), space_of(arr)), Array(lift(indices))
     arr, axis = _axis(arr, axis)
     if indices.ndim != arr.ndim:
-        raise ShapeError(f"np.take_along_axis needs as many axes in the indices, {indices.shape}, as in the array, {arr.shape}")
+        raise ShapeError(f"np.take_along_axis needs as many axes in the indices, {indices.shape}, as in the array, {arr.shape}",
+                         fix="np.expand_dims(indices, axis), or np.take for the same places everywhere",
+                         code="axes")  # fmt: skip
     lead = tuple(max(m, n) if i != axis else n for i, (m, n) in enumerate(zip(arr.shape, indices.shape, strict=True)))
     whole = lead[:axis] + (arr.shape[axis],) + lead[axis + 1 :]
     return Array(GATHER.make((broadcast(indices.node, lead), broadcast(arr.node, whole)), axis), arr.space)
@@ -147,7 +149,8 @@ def _declare_extreme(numpy_function, primitive: Opaque, position_function, posit
         plain(name, out=out, **options)
         axes = normal_axes(axis, a.ndim)
         if not math.prod(a.shape[i] for i in axes):
-            raise ShapeError(f"{name} of nothing: shape {a.shape} along {axes}")
+            raise ShapeError(f"{name} of nothing: shape {a.shape} along {axes}", why="no element is the largest of none",
+                             fix=f"{name}(x) if x.size else 0.0", code="too-few")  # fmt: skip
         y = call(primitive, a, attr=axes) if axes else a
         return np.reshape(y, tuple(1 if i in axes else n for i, n in enumerate(a.shape))) if keepdims is True else y
 

@@ -63,7 +63,8 @@ def trapezoid(y, x=None, dx=1.0, axis=-1):
     if x is not None:
         x = Array(lift(x))
         if x.ndim not in (1, y.ndim):
-            raise ShapeError(f"np.trapezoid cannot meet x of shape {x.shape} with y of shape {y.shape}")
+            raise ShapeError(f"np.trapezoid cannot meet x of shape {x.shape} with y of shape {y.shape}", code="lengths",
+                             fix="one x for each sample along the axis, or an x of the shape of y")  # fmt: skip
         d = np.diff(x, axis=axis if x.ndim == y.ndim else 0)
         dx = d if x.ndim == y.ndim else np.reshape(d, tuple(-1 if i == axis else 1 for i in range(y.ndim)))
     lead = (slice(None),) * axis

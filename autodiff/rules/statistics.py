@@ -59,7 +59,8 @@ def std(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **options):
 @implements(np.average)
 def average(a, axis=None, weights=None, returned=False, *, keepdims=False):
     if returned:
-        raise NoRuleError("np.average with returned= has no derivative rule here", fix="sum the weights yourself")
+        raise NoRuleError("np.average with returned= has no derivative rule here", fix="np.average(x, weights=w), np.sum(w)",
+                          code="no-rule-option")  # fmt: skip
     a = Array(lift(a))
     if weights is None:
         return np.mean(a, axis=axis, keepdims=keepdims)
@@ -120,4 +121,4 @@ def _norm(x: Array, ord: Any, axes: tuple[int, ...]) -> Array:
     if len(axes) == 2 and ord in (2, -2, "nuc"):
         return singular_norm(x, ord, axes)
     raise NoRuleError(f"np.linalg.norm with ord={ord!r} over {len(axes)} axes has no derivative rule here",
-                      fix="use ord=None, 'fro', 'nuc', 1, 2, inf, or a number for vectors")  # fmt: skip
+                      fix="use ord=None, 'fro', 'nuc', 1, 2, inf, or a number for vectors", code="no-rule-option")  # fmt: skip
