@@ -24,7 +24,7 @@ from .graph import Node
 from .graph import text as listing
 from .health import describe
 from .pattern import Pattern
-from .program import ONE_VALUE, Structure, argument_names, flatten, name_of
+from .program import ONE_VALUE, Structure, argument_names, flatten, name_of, run
 from .record import Record
 from .recording import ACTIVE, Event, Place, user_code, user_place
 from .signature import PROMOTED, Signature, Thing, entry
@@ -231,7 +231,8 @@ class Function:
         tracing, made = self._trace_once(signature, arguments, args, kwargs)
         if tracing.made:
             # as in TensorFlow: what is made at the first call must not be made again
-            if self._programs:
+            things = [e for e in signature.entries if isinstance(e, Thing)]
+            if any([e for e in s.entries if isinstance(e, Thing)] == things for s, _ in self._programs.values()):
                 raise self._created(tracing.made[0], None)
             again, made = self._trace_once(signature, arguments, args, kwargs)
             if again.made:
@@ -260,7 +261,7 @@ class Function:
         structure = flatten((args, kwargs))[1]
         args, kwargs = structure.build(inside)
         with tracing.running():
-            leaves, nested = flatten(self.python(*args, **kwargs))
+            leaves, nested = flatten(run(self.python, args, kwargs))
             results = [tracing.result(x.read() if isinstance(x, Readable) else x)
                        if isinstance(x, (Array, Readable, np.ndarray, np.generic)) else x for x in leaves]  # fmt: skip
         plain = not tracing.variables and not tracing.captured and not any(type(x) is Array for x in arguments)

@@ -9,6 +9,7 @@ import numpy as np
 from .errors import TraceError
 from .graph import SYMBOL, Node, datum, symbol, walk
 from .interpret import number
+from .recording import STORING, is_storing, user_code
 from .types import SHARED, Lane
 
 
@@ -94,6 +95,8 @@ def needs_number(leaf: Node, how: str, fix: str) -> TraceError:
     name = leaf.attr[0]
     if not name.tracing:
         return escaped(leaf)
+    if is_storing(*user_code(2)):
+        how, fix = STORING, "y = ad.constant(np.zeros(n)) and y[i] = value is recorded; or np.stack([...])"
     return TraceError(
         f"{how} needs the number of a value that depends on {name!r}, which has none while {name.function} is traced",
         why="the function runs once for all numbers; only then is it compiled", fix=fix, code="needs-number",

@@ -81,19 +81,24 @@ def argument_names(f: Callable, count: int) -> list[str]:
     return [names[i] if i < len(names) else f"argument {i}" for i in range(count)]
 
 
+def run(f: Callable, args: Sequence[Any], kwargs: dict) -> Any:
+    """f(*args, **kwargs) on traced values."""
+    try:
+        return f(*args, **kwargs)
+    except ValueError as error:
+        # numpy wraps what stopped a traced value from being stored into an ndarray in a sentence about sequences
+        if isinstance(error.__cause__, TraceError):
+            raise error.__cause__ from None
+        raise
+
+
 def trace(f: Callable, *args: Any, **kwargs: Any) -> tuple[list[Node], Structure]:
     """The nodes that `f(*args)` returns, and how they are nested.
 
     `args` are Arrays (or tuples, lists and dicts of them) and whatever else f takes.  Raises TraceError, a TypeError, if f
     returns None or something that is not an array.
     """
-    try:
-        result = f(*args, **kwargs)
-    except ValueError as error:
-        # numpy wraps what stopped a traced value from being stored into an ndarray in a sentence about sequences
-        if isinstance(error.__cause__, TraceError):
-            raise error.__cause__ from None
-        raise
+    result = run(f, args, kwargs)
     if result is None:
         raise TraceError(f"{name_of(f)} returned None", fix=f"did you forget to return a value from {name_of(f)}?")
     leaves, structure = flatten(result)

@@ -157,13 +157,18 @@ def name_of_operation(function: Any) -> str:
 STORING = "storing into a plain ndarray"
 
 
+def is_storing(code: CodeType, at: int) -> bool:
+    """Whether the user's code is at `y[i] = x`."""
+    return dis.opname[code.co_code[at]] in ("STORE_SUBSCR", "STORE_SLICE")  # the second since Python 3.12
+
+
 def tell_left(array: Any, how: str, number: Any) -> Any:
     """Tells the watchers that a number left; answers the number."""
     watchers = ACTIVE.watchers
     if watchers:
         code, at = user_code(2)
         # numpy asks for the number in `y[i] = x` as it does in float(x), but there x is not meant to leave
-        if dis.opname[code.co_code[at]] in ("STORE_SUBSCR", "STORE_SLICE"):  # the second since Python 3.12
+        if is_storing(code, at):
             how = STORING
         for watcher in watchers:
             watcher.left(array, how, number)

@@ -198,5 +198,9 @@ implements(np.iscomplexobj)(lambda x: False)
 implements(np.isrealobj)(lambda x: True)
 implements(np.real)(lambda val: val)
 implements(np.conjugate)(lambda x: x)
-implements(np.floor_divide)(lambda a, b: np.floor(_array(a) / b))
+@implements(np.floor_divide)
+def floor_divide(a, b):
+    a, b = _array(a), _array(b)
+    whole = np.result_type(a.dtype, b.dtype)
+    return np.floor(a / b) if whole.kind == "f" else np.floor(a / b).astype(whole)
 
