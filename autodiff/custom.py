@@ -61,6 +61,7 @@ class CustomRecord:
 
     __slots__ = ("step", "gradient", "shapes", "models", "variables")
     selects = False
+    kept = ()
 
     def __init__(self, name: str, gradient: Callable, inputs: Sequence[Any], variables: Sequence[Variable],
                  outputs: Sequence[Array], code: Any, at: int):  # fmt: skip
@@ -96,7 +97,8 @@ class CustomRecord:
             if value.shape != shape:
                 raise DifferentiationError(f"gradient {i} of the custom gradient of {self.step.function} has shape "
                                            f"{value.shape}, but argument {i} has shape {shape}", where=str(self.step.place),
-                                           why="the cotangent of an array has the shape of the array")  # fmt: skip
+                                           why="the cotangent of an array has the shape of the array",
+                                           fix=f"np.sum(gradient, axis=...) down to {shape}", code="custom-shape")  # fmt: skip
             value = value if value.dtype == dtype else value.astype(dtype)
             found.append((i, value if recorded or value.number is None else value.number))
         return found
@@ -107,18 +109,20 @@ def call_gradient(gradient: Callable, cotangents: Sequence[Any], count: int, var
     if variables:
         answer = gradient(*cotangents, variables=list(variables))
         if not isinstance(answer, (tuple, list)) or len(answer) != 2:
-            raise DifferentiationError("grad_fn with `variables` must return (gradients, gradients of variables)")
+            raise DifferentiationError("grad_fn with `variables` must return (gradients, gradients of variables)",
+                                       fix="return dy * w, [dy * x]", code="custom-pair")  # fmt: skip
         answer, extra = answer
         of_variables = list(extra)
         if len(of_variables) != len(variables):
             raise DifferentiationError("Must return gradient for each variable from @custom_gradient grad_fn.",
-                                       why=f"{len(variables)} variables are used, {len(of_variables)} gradients came")
+                                       why=f"{len(variables)} variables are used, {len(of_variables)} gradients came",
+                                       fix="return gradients, [gradient_of(v) for v in variables]", code="custom-count")  # fmt: skip
     else:
         answer, of_variables = gradient(*cotangents), []
     grads = _entries(answer)
     if len(grads) != count:
         raise DifferentiationError(f"custom_gradient function expected to return {count} gradients, but returned "
-                                   f"{len(grads)} instead.", fix="return one for each argument, None for zero")  # fmt: skip
+                                   f"{len(grads)} instead.", fix="return one for each argument, None for zero", code="custom-count")  # fmt: skip
     return grads + of_variables
 
 
@@ -148,7 +152,8 @@ def custom_gradient(f: Callable) -> Callable:
         if variables and not _takes_variables(gradient):
             raise ArgumentError("@custom_gradient grad_fn must accept keyword argument 'variables', since function uses "
                                 f"variables: {[v.name for v in variables]}",
-                                fix="def grad_fn(dy, variables): return gradients, gradients_of_variables")  # fmt: skip
+                                fix="def grad_fn(dy, variables): return gradients, gradients_of_variables",
+                                code="custom-variables")  # fmt: skip
         values, structure = flatten(result)
         if not variables and not any(isinstance(x, (Array, Variable)) for x in [*inputs, *values]):
             return result  # plain numbers in, plain numbers out
@@ -232,7 +237,8 @@ def _traced(f: Callable, args: tuple, kwargs: dict, inputs: Sequence[Any]) -> An
     for n in walk([g for g in found if g is not None]):
         if n.serial not in own and (n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, Argument)):
             raise TraceError(f"the custom gradient of {name_of(f)} uses a traced value that is not one of its arguments",
-                             fix=f"pass it to {name_of(f)} as an argument")  # fmt: skip
+                             why="its gradient would be lost", fix=f"pass it to {name_of(f)} as an argument",
+                             code="custom-captures")  # fmt: skip
     outputs = [Array(CUSTOM.make((*nodes, y), Rule(k, tuple(seeds), tuple(stand_ins), tuple(found)))) for k, y in enumerate(ys)]
     return structure.build(outputs)
 

@@ -83,10 +83,10 @@ class Pattern:
 class Pullback:
     """The pattern of a derivative: its leaves are some `arguments`, then some `results`, then the `seeds` of the operation.
 
-    Its outputs are the cotangents of the arguments `to`.
+    Its outputs are the cotangents of the arguments `to`.  `takes` counts arguments and results in one.
     """
 
-    __slots__ = ("pattern", "arguments", "results", "seeds", "to")
+    __slots__ = ("pattern", "arguments", "results", "takes", "seeds", "to")
 
     def __init__(self, of: Pattern, wants: tuple[bool, ...], seeded: tuple[bool, ...], masked: bool, batch: int):
         seeds = [unknown("cotangent", y.shape, y.dtype) if s else None for y, s in zip(of.outputs, seeded, strict=True)]
@@ -104,6 +104,7 @@ class Pullback:
         reached = {n.serial for n in walk(nodes)}
         self.arguments = tuple(i for i, leaf in enumerate(of.leaves) if leaf.serial in reached)
         self.results = tuple(i for i, y in enumerate(of.outputs) if y in results and results[y].serial in reached)
+        self.takes = self.arguments + tuple(len(of.leaves) + i for i in self.results)
         self.seeds = tuple(i for i, seed in enumerate(seeds) if seed is not None)
         self.to = tuple(to)
         leaves = [of.leaves[i] for i in self.arguments] + [results[of.outputs[i]] for i in self.results]
@@ -221,5 +222,6 @@ def _trace(event: Event, by_content: bool) -> Pattern:
     result = event.rule(*args, **{k: symbolic(x) for k, x in event.kwargs.items()})  # type: ignore[misc]
     outputs = [lift(y) for y in flatten(result)[0]]
     if len(outputs) != len(event.outputs):
-        raise NoRuleError(f"{name} has no derivative rule for these arguments")
+        raise NoRuleError(f"{name} has no derivative rule for these arguments", fix="leave its options out, or use others",
+                          code="no-rule")  # fmt: skip
     return Pattern(name, leaves, [broadcast(y, x.shape) for y, x in zip(outputs, event.outputs, strict=True)])

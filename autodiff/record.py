@@ -7,7 +7,7 @@ number, outlives it: that is what a missing gradient is explained from.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from types import CodeType
 from typing import Any, Protocol
 
@@ -21,6 +21,7 @@ from .recording import ACTIVE, Event, Place, name_of_operation, user_code
 
 LOG = logging.getLogger("autodiff")
 NOTED: list[str] = []  # where single precision was noted, once
+NOTHING: tuple[Any, ...] = ()
 
 
 class Step:
@@ -30,14 +31,17 @@ class Step:
     "closed" (while the tape did not record), "outside" (a gradient that was taken where this tape did not record).
     """
 
-    __slots__ = ("kind", "function", "ins", "outs", "connected", "sources", "code", "at")
+    __slots__ = ("kind", "function", "ins", "outs", "connected", "code", "at")
 
     def __init__(self, kind: str, function: Any, ins: Sequence[int], outs: Sequence[int], connected: Sequence[bool],
                  code: CodeType, at: int):  # fmt: skip
         self.kind, self.function, self.ins, self.outs, self.connected = kind, function, ins, outs, connected
-        # 0 is the serial of nothing
-        self.sources = ins if False not in connected else [s if c else 0 for s, c in zip(ins, connected, strict=True)]
         self.code, self.at = code, at
+
+    @property
+    def sources(self) -> Sequence[int]:
+        """The serials of what is connected; 0, the serial of nothing, for the rest."""
+        return self.ins if False not in self.connected else [s if c else 0 for s, c in zip(self.ins, self.connected, strict=True)]
 
     @property
     def place(self) -> Place:
@@ -49,10 +53,11 @@ class Step:
 
 
 class Pullable(Protocol):
-    """What the way back needs of a record."""
+    """What the way back needs of a record: also the arrays it keeps."""
 
     step: Step
     selects: bool
+    kept: Sequence[Any]
 
     def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
         """(index of an argument, its cotangent) for the cotangents of the results, None being zero."""
@@ -63,23 +68,25 @@ def needs_tracing(x: Any) -> bool:
 
 
 class Record:
-    """A pattern and the numbers for it."""
+    """A pattern and the numbers for it: `kept` has a place for every argument and then for every result, if any is needed."""
 
-    __slots__ = ("step", "pattern", "arguments", "results")
+    __slots__ = ("step", "pattern", "kept")
 
     def __init__(self, function: Any, pattern: Pattern, numbers: Sequence[Any], serials: Sequence[int],
                  outputs: Sequence[Array], code: CodeType, at: int):  # fmt: skip
         self.step = Step("operation", function, serials, [y.serial for y in outputs], pattern.connected, code, at)
         self.pattern = pattern
         arguments, results = pattern.needs or pattern.needed()
-        self.arguments: list[Any] = [None] * len(numbers)
-        for i in arguments:
-            x = numbers[i]
-            # an array of the user's may change before the way back
-            self.arguments[i] = x.copy() if serials[i] == 0 and type(x) is np.ndarray and x.flags.writeable else x
-        self.results: list[Any] = [None] * len(outputs)
-        for i in results:
-            self.results[i] = outputs[i].number
+        self.kept: Sequence[Any] = NOTHING
+        if arguments or results:
+            count = len(numbers)
+            kept = self.kept = [None] * (count + len(outputs))
+            for i in arguments:
+                x = numbers[i]
+                # an array of the user's may change before the way back
+                kept[i] = x.copy() if serials[i] == 0 and type(x) is np.ndarray and x.flags.writeable else x
+            for i in results:
+                kept[count + i] = outputs[i].number
 
     @property
     def selects(self) -> bool:
@@ -91,14 +98,14 @@ class Record:
             LOG.warning("a second derivative in float32 at %s: rounding grows with the order; float64 is the default of "
                         "ad.Variable and ad.constant", self.step.place)  # fmt: skip
         pullback = self.pattern.pullback(wants, tuple([c is not None for c in cotangents]), masked, batch)
-        numbers = [self.arguments[i] for i in pullback.arguments]
-        numbers += [self.results[i] for i in pullback.results]
+        kept = self.kept
+        numbers = [kept[i] for i in pullback.takes]
         seeds = [cotangents[i] for i in pullback.seeds]
         if not any([type(c) is Array for c in seeds]):
             return zip(pullback.to, pullback.pattern.run([*numbers, *seeds]), strict=True)
-        serials = [self.step.ins[i] for i in pullback.arguments] + [self.step.outs[i] for i in pullback.results]
-        given = [eager(x, (self.step.function, self.step.code, self.step.at), None, s) if s else x
-                 for x, s in zip(numbers, serials, strict=True)]  # fmt: skip
+        serials = (*self.step.ins, *self.step.outs)
+        made = (self.step.function, self.step.code, self.step.at)
+        given = [eager(x, made, None, serials[i]) if serials[i] else x for x, i in zip(numbers, pullback.takes, strict=True)]
         return zip(pullback.to, apply(pullback.pattern, [*given, *seeds], self.step), strict=True)
 
 
@@ -163,6 +170,7 @@ class Identity:
 
     __slots__ = ("step",)
     selects = False
+    kept = NOTHING
 
     def __init__(self, variable: int, value: Array):
         _, code, at = value.origin
@@ -179,11 +187,12 @@ def add(a: Any, b: Any) -> Any:
 
 def backward(
     records: list, seeds: Iterable[tuple[int, Any]], sources: set[int], batch: int = 0, done: list[Step] | None = None,
+    add: Callable[[Any, Any], Any] = add,
 ) -> dict[int, Any]:  # fmt: skip
     """The cotangents of `sources`, by serial, for the cotangents `seeds` of some values; a source without a path is missing.
 
     With `done` the records are consumed on the way, the last one first, and their steps put there: so a tape that is used once
-    is freed while it goes back.
+    is freed while it goes back.  Cotangents are whatever the records take and `add` adds.
     """
     live = set(sources)
     on_path: list[tuple[bool, ...] | None] = []

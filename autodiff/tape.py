@@ -310,7 +310,7 @@ class GradientTape:
         """The bytes of the arrays that the tape holds."""
         held: dict[int, int] = {}
         for record in self._records:
-            for x in [*getattr(record, "arguments", ()), *getattr(record, "results", ())]:
+            for x in record.kept:
                 if isinstance(x, np.ndarray):
                     base = x if x.base is None else x.base
                     held[id(base)] = getattr(base, "nbytes", x.nbytes)
