@@ -98,7 +98,8 @@ class CustomRecord:
                 raise DifferentiationError(f"gradient {i} of the custom gradient of {self.step.function} has shape "
                                            f"{value.shape}, but argument {i} has shape {shape}", where=str(self.step.place),
                                            why="the cotangent of an array has the shape of the array",
-                                           fix=f"np.sum(gradient, axis=...) down to {shape}", code="custom-shape")  # fmt: skip
+                                           fix=f"np.sum(gradient, axis=...) down to {shape}",
+                                           code="custom-shape")  # fmt: skip
             value = value if value.dtype == dtype else value.astype(dtype)
             found.append((i, value if recorded or value.number is None else value.number))
         return found
@@ -116,13 +117,15 @@ def call_gradient(gradient: Callable, cotangents: Sequence[Any], count: int, var
         if len(of_variables) != len(variables):
             raise DifferentiationError("Must return gradient for each variable from @custom_gradient grad_fn.",
                                        why=f"{len(variables)} variables are used, {len(of_variables)} gradients came",
-                                       fix="return gradients, [gradient_of(v) for v in variables]", code="custom-count")  # fmt: skip
+                                       fix="return gradients, [gradient_of(v) for v in variables]",
+                                       code="custom-count")  # fmt: skip
     else:
         answer, of_variables = gradient(*cotangents), []
     grads = _entries(answer)
     if len(grads) != count:
         raise DifferentiationError(f"custom_gradient function expected to return {count} gradients, but returned "
-                                   f"{len(grads)} instead.", fix="return one for each argument, None for zero", code="custom-count")  # fmt: skip
+                                   f"{len(grads)} instead.", fix="return one for each argument, None for zero",
+                                   code="custom-count")  # fmt: skip
     return grads + of_variables
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from .array import Argument, Array, Held, Readable, argument, call, lift, unknown
-from .errors import ArgumentError, DifferentiationError, ShapeError
+from .errors import ArgumentError, AxisError, DifferentiationError, ShapeError
 from .graph import SYMBOL, VIEW, Node, constant, datum, substitute, walk
 from .interpret import evaluate
 from .primitive import TABLE, broadcast
@@ -58,6 +58,7 @@ def _fresh(x: Any, name: str, outside: dict[Node, Node]) -> Array:
         return Array(leaf)
     if not isinstance(x, (bool, int, float, np.generic, np.ndarray)):
         raise ArgumentError(f"the argument {name!r} is a {type(x).__name__}, which has no derivative",
+                            why="only numbers can move by a small amount", code="argument-kind",
                             fix="pass floats, arrays of floats, or tuples, lists and dicts of them")  # fmt: skip
     value = np.asarray(x)
     _floating(value.dtype, name)
@@ -70,7 +71,8 @@ def _floating(dtype: np.dtype, name: str) -> None:
     if dtype.kind != "f":
         raise ArgumentError(f"the argument {name!r} has dtype {dtype}, and derivatives need floating point",
                             why="an integer cannot move by a small amount",
-                            fix=f"pass floats: np.asarray({name.split('[')[0].split(' ')[0]}, float)")  # fmt: skip
+                            fix=f"pass floats: np.asarray({name.split('[')[0].split(' ')[0]}, float)",
+                            code="argument-integer")  # fmt: skip
 
 
 def _read(tree: Any) -> Any:
@@ -101,7 +103,9 @@ def _floating_outputs(program: Opened, transform: str) -> None:
     for node in program.outputs:
         if node.dtype.kind != "f":
             raise DifferentiationError(f"{program.name} returns {node.dtype}, which has no derivative",
-                                       fix=f"return floats from the function given to {transform}")  # fmt: skip
+                                       why="an integer or a condition moves in steps, which have no slope",
+                                       fix=f"return floats from the function given to {transform}",
+                                       code="result-integer")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -139,15 +143,17 @@ def _argnums(f: Callable, argnums: int | Sequence[int], count: int) -> tuple[lis
     single = isinstance(argnums, (int, np.integer)) and not isinstance(argnums, bool)
     numbers: Any = [argnums] if single else argnums
     if not isinstance(numbers, (list, tuple)) or not all(isinstance(n, (int, np.integer)) for n in numbers):
-        raise ArgumentError(f"argnums must be an int or a tuple of ints, not {argnums!r}")
+        raise ArgumentError(f"argnums must be an int or a tuple of ints, not {argnums!r}", fix="argnums=0, or argnums=(0, 1)",
+                            code="argnums")  # fmt: skip
     for n in numbers:
         if not -count <= n < count:
             raise ArgumentError(f"argnums={argnums} asks for argument {n} of {name_of(f)}, which was called with "
                                 f"{count} positional argument{'s' * (count != 1)}",
-                                fix="pass what is differentiated by position")  # fmt: skip
+                                fix="pass what is differentiated by position", code="argnums")  # fmt: skip
     normal = [int(n) % count for n in numbers]
     if len(set(normal)) < len(normal):
-        raise ArgumentError(f"argnums={argnums} names an argument twice")
+        raise ArgumentError(f"argnums={argnums} names an argument twice", fix=f"argnums={tuple(dict.fromkeys(normal))}",
+                            code="argnums")  # fmt: skip
     return normal, single
 
 
@@ -156,7 +162,8 @@ def _matching(tree: Any, structure: Structure, models: Sequence[Node], what: str
     leaves, given = flatten(tree)
     if given != structure and not (structure.size == 1 and structure == ONE_VALUE and _is_nested_numbers(tree)):
         raise ArgumentError(f"{what} is nested as {given}, but {of} as {structure}",
-                            fix=f"give {what} the structure of {of}")  # fmt: skip
+                            why="each number needs one of its own", fix=f"give {what} the structure of {of}",
+                            code="nesting")  # fmt: skip
     if given != structure:
         leaves = [np.asarray(tree)]
     out = []
@@ -165,11 +172,13 @@ def _matching(tree: Any, structure: Structure, models: Sequence[Node], what: str
         if not isinstance(x, Array):
             x = np.asarray(x)
             if x.dtype.kind not in "fiub":
-                raise ArgumentError(f"{what}{place} has dtype {x.dtype}, but {of}{place} has {model.dtype}")
+                raise ArgumentError(f"{what}{place} has dtype {x.dtype}, but {of}{place} has {model.dtype}",
+                                    why="only real numbers have derivatives here", fix="pass floats", code="not-real")
             x = x.astype(model.dtype)
         if x.shape != model.shape:
             raise ShapeError(f"{what}{place} has shape {x.shape}, but {of}{place} has shape {model.shape}",
-                             why="a small change of an array has the shape of the array")  # fmt: skip
+                             why="a small change of an array has the shape of the array",
+                             fix=f"pass an array of shape {model.shape}", code="tangent-shape")  # fmt: skip
         out.append(x)
     return out
 
@@ -181,7 +190,7 @@ def _is_nested_numbers(tree: Any) -> bool:
 def _tuple(primals: Any, transform: str, what: str = "primals") -> tuple:
     if not isinstance(primals, (tuple, list)):
         raise ArgumentError(f"{transform} needs a tuple of {what}, one for each argument, not a {type(primals).__name__}",
-                            fix="write (x,) for a single one")  # fmt: skip
+                            fix="write (x,) for a single one", code="not-a-tuple")  # fmt: skip
     return tuple(primals)
 
 
@@ -205,7 +214,8 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
         if program.structure != ONE_VALUE or program.outputs[0].shape != ():
             what = f"an array of shape {program.outputs[0].shape}" if program.structure == ONE_VALUE else str(program.structure)
             raise DifferentiationError(f"grad needs a scalar, but {program.name} returns {what}",
-                                       fix="use jacobian, or sum() the result")  # fmt: skip
+                                       why="a gradient is the slope of one number",
+                                       fix="use jacobian, or sum() the result", code="not-scalar")  # fmt: skip
         _floating_outputs(program, "grad")
         (y,), sources = program.outputs, program.sources()
         cotangents = reverse([y], [ONE], sources)
@@ -257,7 +267,8 @@ def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
 def _tangents(program: Opened, tangents: Any, transform: str) -> dict[Node, Any]:
     tangents = _tuple(tangents, transform, "tangents")
     if len(tangents) != len(program.nested):
-        raise ArgumentError(f"{transform} got {len(program.nested)} primals but {len(tangents)} tangents")
+        raise ArgumentError(f"{transform} got {len(program.nested)} primals but {len(tangents)} tangents",
+                            fix="give one tangent for each primal, zeros for one that stays", code="count")  # fmt: skip
     seeds: dict[Node, Any] = {}
     for t, structure, leaves, name in zip(tangents, program.nested, program.leaves, program.names, strict=True):
         given = _matching(t, structure, leaves, f"the tangent of {name!r}", f"the argument {name!r}")
@@ -366,7 +377,9 @@ def laplacian(f: Callable) -> Callable:
         _floating_outputs(program, "laplacian")
         if program.nested[0] != ONE_VALUE or len(program.sources()[0].shape) > 1:
             raise ShapeError("laplacian needs one array of shape (n,) as the first argument of the function",
-                             fix="np.stack the coordinates")  # fmt: skip
+                             why="the sum of second derivatives is over the elements of that array",
+                             fix="f(np.stack([x, y])); ad.vmap(ad.laplacian(f)) for rows of points",
+                             code="laplacian-argument")  # fmt: skip
         (leaf,) = program.sources()
         direction = unknown("direction", leaf.shape, leaf.dtype, leaf.lane)
         batch = Batch({direction: _identity(leaf)}, math.prod(leaf.shape))
@@ -390,12 +403,14 @@ def jet(f: Callable, primals: Sequence[Any], series: Sequence[Sequence[Any]]) ->
     program = _open(f, primals, range(len(primals)), {})
     _floating_outputs(program, "jet")
     if len(series) != len(primals):
-        raise ArgumentError(f"jet got {len(primals)} primals but {len(series)} series")
+        raise ArgumentError(f"jet got {len(primals)} primals but {len(series)} series",
+                            fix="give one series for each primal, zeros for one that stays", code="count")  # fmt: skip
     series = [_tuple(s, "jet", "terms") for s in series]
     if len({len(s) for s in series}) > 1:
         lengths = ", ".join(f"{len(s)} for {name!r}" for s, name in zip(series, program.names, strict=True))
         raise ArgumentError(f"jet needs as many terms for every argument, not {lengths}",
-                            fix="append zeros to the shorter series")  # fmt: skip
+                            why="term k of every series belongs to order k", fix="append zeros to the shorter series",
+                            code="series-length")  # fmt: skip
     order = len(series[0]) if series else 0
     extra: dict[Node, Any] = {}
     coefficients: dict[Node, list[Node | None]] = {leaf: [] for leaf in program.sources()}
@@ -449,7 +464,9 @@ def vmap(f: Callable, in_axes: int | None | Sequence[int | None] = 0) -> Callabl
     def mapped(*args: Any) -> Any:
         axes: list[Any] = list(in_axes) if isinstance(in_axes, (tuple, list)) else [in_axes] * len(args)
         if len(axes) != len(args):
-            raise ArgumentError(f"in_axes={in_axes} has {len(axes)} entries, but {name_of(f)} got {len(args)} arguments")
+            raise ArgumentError(f"in_axes={in_axes} has {len(axes)} entries, but {name_of(f)} got {len(args)} arguments",
+                                fix="give one for each argument; None for one that is the same for all",
+                                code="in-axes")  # fmt: skip
         names, leaves, given, sizes = argument_names(f, len(args)), {}, [], []
         for x, axis, name in zip(args, axes, names, strict=True):
             if axis is None:
@@ -460,7 +477,9 @@ def vmap(f: Callable, in_axes: int | None | Sequence[int | None] = 0) -> Callabl
             for v in values:
                 a = v if isinstance(v, Array) else np.asarray(v)
                 if not -a.ndim <= axis < a.ndim:
-                    raise ShapeError(f"vmap over axis {axis} of {name!r}, which has shape {a.shape}")
+                    raise AxisError(f"vmap over axis {axis} of {name!r}, which has shape {a.shape}",
+                                    why="an argument that is mapped has that axis", code="vmap-axis",
+                                    fix=f"in_axes=None for {name!r}, if it is the same for all")  # fmt: skip
                 whole = lift(np.moveaxis(a, axis, 0))
                 leaf = unknown(name, whole.shape[1:], whole.dtype, whole.lane)
                 leaves[leaf] = (whole, isinstance(v, Array))
@@ -469,7 +488,9 @@ def vmap(f: Callable, in_axes: int | None | Sequence[int | None] = 0) -> Callabl
             given.append(structure.build(moved))
         if len({n for n, _ in sizes}) != 1:
             told = ", ".join(f"{n} for {name!r}" for n, name in sizes)
-            raise ShapeError(f"vmap needs one length of the mapped axis, not {told or 'none: every axis is None'}")
+            raise ShapeError(f"vmap needs one length of the mapped axis, not {told or 'none: every axis is None'}",
+                             fix="in_axes=0 for what is mapped, None for what is the same for all",
+                             code="vmap-length")  # fmt: skip
         outputs, structure = trace(f, *given)
         batch = Batch({leaf: whole for leaf, (whole, _) in leaves.items()}, sizes[0][0])
         nodes = [batch.of(y) for y in outputs]

@@ -100,10 +100,12 @@ def trace(f: Callable, *args: Any, **kwargs: Any) -> tuple[list[Node], Structure
     """
     result = run(f, args, kwargs)
     if result is None:
-        raise TraceError(f"{name_of(f)} returned None", fix=f"did you forget to return a value from {name_of(f)}?")
+        raise TraceError(f"{name_of(f)} returned None", code="returned-none",
+                         fix=f"did you forget to return a value from {name_of(f)}?")  # fmt: skip
     leaves, structure = flatten(result)
     if not leaves:
-        raise TraceError(f"{name_of(f)} returned {structure}, which holds no array", fix="return an array")
+        raise TraceError(f"{name_of(f)} returned {structure}, which holds no array", fix="return an array",
+                         code="returned-plain")  # fmt: skip
     return [_result(f, leaf) for leaf in leaves], structure
 
 
@@ -111,4 +113,4 @@ def _result(f: Callable, leaf: Any) -> Node:
     if isinstance(leaf, (Array, Readable, bool, int, float, np.generic, np.ndarray)):
         return lift(leaf)
     raise TraceError(f"{name_of(f)} returned a {type(leaf).__name__}, not an array",
-                     fix="return arrays, or tuples, lists and dicts of arrays")  # fmt: skip
+                     fix="return arrays, or tuples, lists and dicts of arrays", code="returned-plain")  # fmt: skip

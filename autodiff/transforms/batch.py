@@ -40,7 +40,8 @@ class Batch:
             return node.op.make((self.of(node.args[0]),), node.attr)
         rule = getattr(node.op, "batch", None)
         if rule is None:
-            raise NoRuleError(f"{node.op.name} has no rule for batches", fix="loop and np.stack instead of ad.vmap")
+            raise NoRuleError(f"{node.op.name} has no rule for batches", fix="np.stack([f(x) for x in xs]) instead of ad.vmap",
+                              code="no-rule")  # fmt: skip
         if sort == "multilinear":
             (a, b), (pa, pb) = node.args, parts
             return rule(node.attr, a if pa is None else pa, b if pb is None else pb, pa is not None, pb is not None)
