@@ -58,17 +58,20 @@ def check_derivatives(f: Callable, *args: Any, order: int = 2) -> Report:
     of what failed; answers a Report.
     """
     if order < 1:
-        raise ArgumentError(f"order={order}: derivatives start at 1")
+        raise ArgumentError(f"order={order}: derivatives start at 1", fix="order=1 checks the first, order=2 the second too",
+                            code="order")  # fmt: skip
     names = argument_names(f, len(args))
     moving = [i for i, a in enumerate(args) if _is_floating(a)]
     if not moving:
-        raise ArgumentError(f"no argument of {name_of(f)} holds floats", fix="pass at least one array of floats")
+        raise ArgumentError(f"no argument of {name_of(f)} holds floats", fix="pass at least one array of floats",
+                            code="no-floats")  # fmt: skip
     checks = tuple(_check(f, args, moving, names, order, 1, "", np.random.default_rng(0)))
     report = Report(name_of(f), checks)
     if not report.passed:
         failed = sorted({f"{c.mode} in {c.argument!r} (order {c.order})" for c in checks if not c.passed})
         raise DifferentiationError(f"derivatives of {report.name} are wrong: {', '.join(failed)}\n{report}",
-                                   fix="if the point is a kink, check beside it")  # fmt: skip
+                                   why="finite differences, or forward and reverse mode, do not agree",
+                                   fix="if the point is a kink, check beside it", code="wrong-derivative")  # fmt: skip
     return report
 
 

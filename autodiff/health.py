@@ -28,11 +28,13 @@ def check_numerics(x: Any, message: str = "") -> Any:
             return x
     value = np.asarray((number(x.node) if x.number is None else x.number) if isinstance(x, Array) else x)
     if value.dtype.kind != "f":
-        raise ArgumentError(f"check_numerics needs floats, not {value.dtype}", why="integers are always finite")
+        raise ArgumentError(f"check_numerics needs floats, not {value.dtype}", why="integers are always finite",
+                            fix="leave it out, or check what the integers are made of", code="check-integer")  # fmt: skip
     if not np.isfinite(value).all():
         nan, inf = bool(np.isnan(value).any()), bool(np.isinf(value).any())
         kinds = "Inf and NaN" if nan and inf else "NaN" if nan else "Inf"
-        raise NumericsError(f"{message} : Tensor had {kinds} values", why=describe(value))
+        raise NumericsError(f"{message} : Tensor had {kinds} values", why=describe(value), code="not-finite",
+                            fix="with ad.debug_numerics(): ... names the operation that made them")  # fmt: skip
     return x
 
 
@@ -103,4 +105,4 @@ def _culprit(event: Event, k: int, value: np.ndarray) -> NumericsError:
     where = f"{place}, {'on the way back from this line' if backward else 'forward'}"
     fix = ("the input was not finite before: check what it is made from with ad.check_numerics" if already else
            "keep the input where the function is finite: np.where(ok, f(np.where(ok, x, 1.0)), other)")  # fmt: skip
-    return NumericsError(what, where=where, why="; ".join(inputs), fix=fix)
+    return NumericsError(what, where=where, why="; ".join(inputs), fix=fix, code="operation-not-finite")

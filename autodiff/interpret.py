@@ -59,6 +59,7 @@ def _compute(node: Node, value: dict, symbols: Mapping, vectors: Mapping, points
                 f"the number of {node.attr[0]!r} is needed, but the program is being traced and it has none",
                 why="a Python `if`, `float()` or numpy conversion asked a traced value for its number",
                 fix="use np.where(condition, a, b) for a choice between values",
+                code="needs-number",
             )
         return np.asarray(symbols[node])
     if node.op is VIEW:

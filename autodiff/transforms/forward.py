@@ -84,7 +84,7 @@ class Forward:
             return node.op.make((c, filled(ta, a), filled(tb, b)))
         if sort == "opaque":
             return node.op.forward(node, tangents)
-        raise NoRuleError(f"{node.op.name} has no forward derivative")
+        raise NoRuleError(f"{node.op.name} has no forward derivative", fix="use ad.grad or ad.vjp", code="no-rule")
 
 
 def forward(outputs: Iterable[Node], seed: Mapping[Node, Node] | Callable[[Node], Node | None]) -> list[Node | None]:

@@ -81,7 +81,7 @@ def _pull(node: Node, ct: Node, live: set[int], masked: bool) -> list[Node | Non
         if node.op.reverse is None:
             return _transposed(node, ct, wants)
         return list(node.op.reverse(node, ct, wants, masked) if node.op.selective else node.op.reverse(node, ct))
-    raise NoRuleError(f"{node.op.name} has no reverse derivative")
+    raise NoRuleError(f"{node.op.name} has no reverse derivative", fix="use ad.jvp", code="no-rule")
 
 
 def _transposed(node: Node, ct: Node, wants: list[bool]) -> list[Node | None]:

@@ -92,7 +92,7 @@ class Taylor:
             return node.op.make((c, filled(parts[1], a), filled(parts[2], b)))
         if sort == "opaque":
             return node.op.forward(node, parts)
-        raise NoRuleError(f"{node.op.name} has no Taylor rule", fix="nest ad.jvp instead")
+        raise NoRuleError(f"{node.op.name} has no Taylor rule", fix="nest ad.jvp instead", code="no-rule")
 
     def _opaque(self, node: Node, k: int) -> Node | None:
         """From y' = F(y, a; a'), linear in a', follows y_k = F_{k-1} / k, where a' has the coefficients (j + 1) a_{j+1}."""
@@ -192,7 +192,7 @@ class Collapsed:
             return TABLE[node.op.name].make((c, filled(parts[1], a), filled(parts[2], b)))
         if sort == "opaque":
             return node.op.forward(node, parts)
-        raise NoRuleError(f"{node.op.name} has no collapsed rule", fix="sum the derivatives one by one instead")
+        raise NoRuleError(f"{node.op.name} has no collapsed rule", fix="sum the derivatives one by one instead", code="no-rule")
 
     def _opaque(self, node: Node, parts: list[Node | None]) -> Node | None:
         """With D y = F(y, a; D a): L y = F(y, a; L a) + sum_i a_i (D_i F)(y, a; D_i a), the last argument held still."""
