@@ -167,6 +167,7 @@ class Array:
                     why="a plain number carries no derivative, and numpy cannot be told otherwise",
                     fix=f"use {instead}" if instead else
                     "keep it an array: np.stack([...]) instead of np.array([...]) or assignment into a plain ndarray",
+                    code="would-cut",
                 )
         return number(self.node)
 
@@ -181,7 +182,9 @@ class Array:
 
     def __bool__(self) -> bool:
         if self.size != 1:
-            raise ShapeError(f"the truth of an array of shape {self.shape} is ambiguous", fix="use np.where, .any() or .all()")
+            raise ShapeError(f"the truth of an array of shape {self.shape} is ambiguous",
+                             fix="np.where(x > 0, a, b), .any() or .all()",
+                             why="some elements may be true and others not", code="ambiguous-truth")  # fmt: skip
         if self.number is not None:
             return bool(self.number)
         for leaf in walk([self.node]):
@@ -191,7 +194,9 @@ class Array:
             if leaf.op is SYMBOL:
                 raise TraceError(
                     f"an `if` or `and` depends on {leaf_name(leaf)}, which has no number while the program is traced",
+                    why="the program is made once for all numbers",
                     fix="use np.where(condition, a, b), or & and | between conditions",
+                    code="needs-number",
                 )
         return bool(number(self.node))
 
@@ -210,6 +215,7 @@ class Array:
                 f"np.{ufunc.__name__} would store a traced value into a plain ndarray",
                 why="`y += x` and out= write numbers, and a number carries no derivative",
                 fix="write y = y + x",
+                code="stored",
             )
         if method == "__call__" and not kwargs and ufunc in UFUNCS:  # `where=True` was all there was
             return operate(ufunc, *inputs)
@@ -324,7 +330,9 @@ class Array:
         if y is None or y.number is None:
             raise TraceError(
                 "a traced array cannot be assigned into",
+                why="it is a formula, and others may use it already",
                 fix="build it in one piece with np.stack, np.concatenate or np.where",
+                code="assign-traced",
             )
         self.number, self.serial, self.origin, self._node = y.number, y.serial, y.origin, None
 
@@ -374,6 +382,7 @@ def no_rule(name: str, options: dict) -> NoRuleError:
         f"{name}{extra} has no derivative rule here",
         why="only numpy functions in the table of primitives can be traced",
         fix=f"use {INSTEAD[name]}" if name in INSTEAD else f"use other numpy functions, or apply {name} to plain numbers first",
+        code="no-rule-option" if options else "no-rule",
     )
 
 
@@ -396,7 +405,8 @@ def lift(x: Any) -> Node:
     value = np.asarray(x)
     if value.dtype.kind not in "fiub":
         raise TraceError(f"a value of type {type(x).__name__} cannot take part in a traced program",
-                         why=f"its dtype is {value.dtype}, and only real numbers have derivatives here")  # fmt: skip
+                         why=f"its dtype is {value.dtype}, and only real numbers have derivatives here",
+                         fix="pass floats", code="not-real")  # fmt: skip
     if value.shape == () and value.dtype in (np.float64, np.int64, np.bool_):
         return constant(value.item())
     return datum(value)

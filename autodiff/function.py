@@ -136,7 +136,9 @@ class Concrete:
             if not np.isfinite(value).all():
                 nan, inf = bool(np.isnan(value).any()), bool(np.isinf(value).any())
                 kinds = "Inf and NaN" if nan and inf else "NaN" if nan else "Inf"
-                raise NumericsError(f"{check.message} : Tensor had {kinds} values", where=str(check.place), why=describe(value))
+                raise NumericsError(f"{check.message} : Tensor had {kinds} values", where=str(check.place), why=describe(value),
+                                    fix="with ad.debug_numerics(): ... names the operation that made them",
+                                    code="not-finite")  # fmt: skip
 
 
 # ---- the function --------------------------------------------------------------------------------------------------------
@@ -254,7 +256,8 @@ class Function:
                 number = x.number if type(x) is Array else np.asarray(x)
                 if number.dtype.kind not in "fiub":
                     raise ArgumentError(f"the argument {names[i]!r} of {name} is an array of {number.dtype}",
-                                        why="a compiled program works on real numbers", fix="pass floats or integers")
+                                        why="a compiled program works on real numbers", fix="pass floats or integers",
+                                        code="not-real")  # fmt: skip
                 given.append((i, tracing.leaf(names[i], number.shape, number.dtype)))
                 x = eager(Array(given[-1][1]), ("argument", *place), None, x.serial if type(x) is Array else 0)
             inside.append(x)
@@ -358,5 +361,6 @@ def function(f: Callable | None = None, *, lanes: str | Sequence[str] = ()) -> A
     if isinstance(f, Function):
         return Function(f.python, names or f.lanes)
     if not callable(f):
-        raise ArgumentError(f"ad.function needs a function, not a {type(f).__name__}", fix="@ad.function above a def")
+        raise ArgumentError(f"ad.function needs a function, not a {type(f).__name__}", fix="@ad.function above a def",
+                            code="not-a-function")  # fmt: skip
     return Function(f, names)

@@ -18,6 +18,7 @@ from .primitive import broadcast
 from .program import flatten
 from .record import Identity, Pullable, Step, backward, record_of
 from .recording import ACTIVE, STORING, Event, Place, user_code, user_frame, user_place
+from .sweep import sweep_of
 from .transforms import reverse
 from .variable import Variable
 
@@ -52,7 +53,9 @@ class GradientTape:
 
     def _clear(self) -> None:
         self._records: list[Pullable] = []
-        self._tracked: set[int] = set()
+        # what the records say but for numbers: (pattern, places of its arguments, place of its result), None for the user's own
+        self._links: list[tuple | None] = []
+        self._tracked: dict[int, int] = {}  # values by serial, numbered
         self._variables: dict[int, Variable] = {}
         self._nodes: dict[int, Node] = {}
         self._told: set[int] = set()
@@ -137,7 +140,7 @@ class GradientTape:
             elif x.number is None:
                 self._nodes[x.node.serial] = x.node
                 continue
-            self._tracked.add(x.serial)
+            self._tracked.setdefault(x.serial, len(self._tracked))
             self._history.watches.setdefault(x.serial, Watch(place, getattr(x, "used", None)))
 
     def watched_variables(self) -> tuple[Variable, ...]:
@@ -165,12 +168,19 @@ class GradientTape:
             return
         record = record_of(event)
         step = record.step
-        for serial in step.sources:
-            if serial in tracked:
-                self._records.append(record)
-                tracked.update(step.outs)
-                return
-        self._history.cut("operation", event)
+        places = tuple(map(tracked.get, step.ins))
+        for place, connected in zip(places, step.connected, strict=True):
+            if connected and place is not None:
+                break
+        else:
+            self._history.cut("operation", event)
+            return
+        count = len(tracked)
+        self._records.append(record)
+        self._links.append((record.pattern, places, count) if record.pattern is not None else None)
+        for y in step.outs:
+            tracked[y] = count
+            count += 1
 
     def read(self, variable: Any, value: Any) -> None:
         history, serial = self._history, variable.identity.serial
@@ -185,9 +195,11 @@ class GradientTape:
                 history.unwatched_reads.setdefault(serial, Place(*value.origin[1:3]))
                 return
             self._variables[serial] = variable
-            self._tracked.add(serial)
+            self._tracked.setdefault(serial, len(self._tracked))
+        tracked = self._tracked
         self._records.append(Identity(serial, value))
-        self._tracked.add(value.serial)
+        self._links.append(("read", tracked[serial], len(tracked)))
+        tracked[value.serial] = len(tracked)
 
     def written(self, variable: Any, value: Any) -> None:
         serial = getattr(value, "serial", 0)
@@ -205,7 +217,8 @@ class GradientTape:
                 fix="y = ad.constant(np.zeros(n)) and y[i] = value is recorded; or np.stack([...])")  # fmt: skip
         if how.startswith("scipy.") and serial in self._tracked and self._recording:
             raise NoRuleError(f"{how} has no derivative rule here", fix=f"use {INSTEAD[how]}" if how in INSTEAD else
-                              f"write it with numpy functions, or apply {how} to x.numpy()")  # fmt: skip
+                              f"write it with numpy functions, or apply {how} to x.numpy()",
+                              why=f"{how} asks for plain numbers, which carry no derivative", code="no-rule")  # fmt: skip
         if serial in self._tracked or serial in self._history.shadow:
             self._history.escapes.append(Escape(serial, how, user_place(), number))
 
@@ -223,7 +236,8 @@ class GradientTape:
         targets, _ = flatten(target)
         if target is None or not targets and not isinstance(target, (tuple, list, dict)):
             raise ArgumentError("Argument `target` should be a list or nested structure of Arrays or Variables to be "
-                                "differentiated, but received None.", fix="did you forget to return the loss?")  # fmt: skip
+                                "differentiated, but received None.", fix="did you forget to return the loss?",
+                                code="target-none")  # fmt: skip
         arrays = [self._as_target(x, i, len(targets)) for i, x in enumerate(targets)]
         given, structure = flatten(sources)
         for x in given:
@@ -274,7 +288,7 @@ class GradientTape:
         if y.ndim < 2 or source.ndim < 2 or y.shape[0] != source.shape[0]:
             raise ShapeError(f"Need first dimension of target shape ({y.shape}) and source shape ({source.shape}) to match.",
                              why="batch_jacobian differentiates row by row, so both need two axes and equally many rows",
-                             fix="tape.jacobian(target, source)")  # fmt: skip
+                             fix="tape.jacobian(target, source)", code="batch-rows")  # fmt: skip
         b, n = y.shape[0], int(np.prod(y.shape[1:]))
         one = np.broadcast_to(np.eye(n, dtype=y.dtype).reshape(n, 1, *y.shape[1:]), (n, *y.shape))
         # weighted by a number for each row, the answer must be weighted in the same way
@@ -387,7 +401,8 @@ class GradientTape:
                 if g.shape not in ((), y.shape):
                     raise ShapeError(f"output_gradients[{i}] has shape {g.shape}, but target {i} has shape {y.shape}",
                                      why="the cotangent of an array has the shape of the array",
-                                     fix=f"pass an array of shape {y.shape}, a scalar, or None")  # fmt: skip
+                                     fix=f"pass an array of shape {y.shape}, a scalar, or None",
+                                     code="output-gradients")  # fmt: skip
                 g = _cotangent(g, y)
             seeds.append(g)
         return seeds
@@ -418,7 +433,8 @@ class GradientTape:
         found: dict[Any, Any] = {}
         if traced:
             if batch:
-                raise NoRuleError("the jacobian of a tape inside a transform", fix="use ad.jacobian, or tape.gradient")
+                raise NoRuleError("the jacobian of a tape inside a transform", why="there the graph is the record",
+                                  fix="use ad.jacobian, or tape.gradient", code="jacobian-inside")  # fmt: skip
             entering, found = self._reverse_graph(traced, sources)
             pairs += entering
         if not self._persistent:
@@ -426,7 +442,7 @@ class GradientTape:
         self._deaf = not self._persistent
         try:
             with np.errstate(all="ignore"):
-                pulled = backward(self._records, pairs, wanted, batch, None if self._persistent else self._history.done)
+                pulled = self._go_back(pairs, wanted, batch)
         finally:
             self._deaf = False
             if not self._persistent:
@@ -442,6 +458,21 @@ class GradientTape:
             else:
                 answers.append(found.get(x.node.serial))
         return answers
+
+    def _go_back(self, pairs: Sequence[tuple[int, Any]], wanted: set[int], batch: int) -> dict[int, Any]:
+        """The cotangents of what is wanted, by serial; the way is walked until it is known."""
+        records, tracked, sweep = self._records, self._tracked, None
+        if ACTIVE.trace is None and not any([type(seed) is Array for _, seed in pairs]):
+            sources = list(wanted)
+            sweep = sweep_of(records, self._links, tracked, [y for y, _ in pairs], sources, batch)
+        if sweep is None:
+            return backward(records, pairs, wanted, batch, None if self._persistent else self._history.done)
+        rows = [records[k].kept for k in sweep.used]
+        if not self._persistent:
+            self._history.done += [r.step for r in records]
+            records.clear()
+        found = sweep.run(rows, [seed for _, seed in pairs])
+        return {s: found[tracked[s]] for s in sources if tracked[s] in found}
 
     def _reverse_graph(self, traced: Sequence[tuple[Array, Any]], sources: Sequence[Any]) -> tuple[list, dict]:
         """Inside a transform the graph itself is the record: cotangents of the eager leaves, and of the traced sources."""
