@@ -58,7 +58,8 @@ def entry(x: Any, promote: bool) -> Any:
     if kind.__hash__ is None and kind.__module__ in ("builtins", "collections"):
         raise ArgumentError(f"a {kind.__name__} cannot be an argument of a function that is compiled",
                             why="it may change from call to call, and the program would not",
-                            fix="pass arrays, numbers, strings, or tuples, lists and dicts of them")  # fmt: skip
+                            fix="pass arrays, numbers, strings, or tuples, lists and dicts of them",
+                            code="function-argument")  # fmt: skip
     if kind.__hash__ is None or kind.__eq__ is object.__eq__:
         return Thing(x)
     return kind, x

@@ -203,4 +203,5 @@ def check_inputs(outputs: Iterable[Node], inputs: Sequence[Node]) -> None:
     for n in walk(outputs):
         if n.op is SYMBOL and n.serial not in known:
             raise escaped(n) if is_input(n) else TraceError(
-                f"a function uses {n.attr[0]!r}, which is traced outside of it", fix="pass it as an argument")  # fmt: skip
+                f"a function uses {n.attr[0]!r}, which is traced outside of it", why="it has no number here, and is no input",
+                fix="pass it as an argument", code="traced-outside")  # fmt: skip

@@ -27,9 +27,11 @@ def as_number(value: Any, dtype: Any, what: str) -> np.ndarray:
         number = np.array(value, dtype=dtype)
     except ValueError as error:
         raise ArgumentError(f"{what} cannot be made of this {type(value).__name__}: {error}",
-                            fix="pass numbers in equal rows; join arrays with np.stack([...])") from None  # fmt: skip
+                            fix="pass numbers in equal rows; join arrays with np.stack([...])",
+                            code="not-numbers") from None  # fmt: skip
     if number.dtype.kind not in "fiub":
-        raise ArgumentError(f"{what} of dtype {number.dtype}", why="only real numbers have derivatives here")
+        raise ArgumentError(f"{what} of dtype {number.dtype}", why="only real numbers have derivatives here",
+                            fix="pass floats; x.real and x.imag, if it is complex", code="not-real")  # fmt: skip
     return number
 
 
@@ -66,6 +68,7 @@ class Variable(Readable):
             value = value.read()
         if isinstance(value, Array) and type(value.number) is Array:
             raise TraceError("a variable is made of a value that has no number while the function is traced",
+                             why="a variable lives on when the function has run", code="variable-of-traced",
                              fix="make the variable once, outside of the function, of plain numbers")  # fmt: skip
         number = as_number(value.number if _is_eager(value) else value, dtype, "a variable")
         number.flags.writeable = False
@@ -198,12 +201,14 @@ class Variable(Readable):
         kind = (new if type(new) is Array else np.asarray(new)).dtype.kind
         if kind == "f" and self.dtype.kind != "f":
             raise ArgumentError(f"cannot {how} floats to the variable {self.name!r}, which holds {self.dtype}",
-                                fix=f"Variable(..., dtype=float), or {how} integers")  # fmt: skip
+                                why="it keeps its dtype, and would lose the fraction",
+                                fix=f"Variable(..., dtype=float), or {how} integers", code="variable-dtype")  # fmt: skip
         return (new if isinstance(new, (np.ndarray, Array)) else np.asarray(new)), value
 
     def _misshapen(self, new: Any, how: str) -> ShapeError:
         return ShapeError(f"cannot {how} a value of shape {new.shape} to the variable {self.name!r} of shape {self.shape}",
-                          why="a variable keeps its shape", fix="make a new Variable for a new shape")  # fmt: skip
+                          why="a variable keeps its shape", fix="make a new Variable for a new shape",
+                          code="variable-shape")  # fmt: skip
 
     def _write(self, number: Any, given: Any) -> Variable:
         if number.shape != self.shape:
@@ -227,6 +232,7 @@ class Variable(Readable):
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise ArgumentError(f"elements of the variable {self.name!r} cannot be assigned",
+                            why="what was read before would change with it", code="variable-element",
                             fix="x = v.numpy(); x[i] = value; v.assign(x)")  # fmt: skip
 
 
