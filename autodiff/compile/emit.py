@@ -194,7 +194,7 @@ class LoopWriter:
             return f"v_{op.vector}({', '.join(arguments)})"
         if not getattr(op, "source", ""):
             raise CompileError(f"the tile compiler has no form for {op.name}", why="the primitive declares no source text",
-                               fix="write it with other elementwise functions")  # fmt: skip
+                               fix="write it with other elementwise functions", code="no-kernel")  # fmt: skip
         return op.source.format(*arguments)
 
     def _body(self, roots: list[Node], done: set[int], keep: set[int], vector: bool = True) -> tuple[list[str], dict[int, str]]:
@@ -241,7 +241,8 @@ class LoopWriter:
 
     def _column(self, node: Node) -> int:
         if node not in self.emitter.columns:
-            raise CompileError(f"the input {node.attr[0]!r} is not among the columns of the points")
+            raise CompileError(f"the input {node.attr[0]!r} is not among the columns of the points",
+                               fix="pass it with the columns of the PointProgram", code="unknown-column")  # fmt: skip
         return self.emitter.columns[node]
 
     def text(self) -> str:
