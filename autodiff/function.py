@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from .array import Array, Readable, eager
-from .compile import WholeProgram
+from .compile import LaneProgram, WholeProgram
 from .errors import ArgumentError, CompileError, FunctionError, NumericsError, TraceError
 from .graph import Node
 from .graph import text as listing
@@ -53,11 +53,13 @@ def run_functions_eagerly(run_eagerly: bool) -> None:
 # ---- one program ---------------------------------------------------------------------------------------------------------
 
 
-def compiler(places: dict[int, Place]) -> Callable[[Sequence[Node], Sequence[Node], str], WholeProgram]:
-    """Makes programs; `places` knows where in the user's code a node was made."""
+def compiler(places: dict[int, Place], lanes: Sequence[Node] = ()) -> Callable[[Sequence[Node], Sequence[Node], str], Any]:
+    """Makes programs; `places` knows where in the user's code a node was made, `lanes` are inputs of many points."""
 
-    def compiled(leaves: Sequence[Node], outputs: Sequence[Node], name: str) -> WholeProgram:
+    def compiled(leaves: Sequence[Node], outputs: Sequence[Node], name: str) -> Any:
         try:
+            if lanes and set(lanes) <= set(leaves):
+                return LaneProgram(leaves, values_only(outputs), lanes, name)
             return WholeProgram(leaves, values_only(outputs), name)
         except CompileError as error:
             place = places.get(error.node.serial) if error.node is not None else None
@@ -87,7 +89,7 @@ class Concrete:
         checked = settled([c.node for c in self.checks])
         self.outputs = [*self.results, *new, *checked]
         check_inputs(self.outputs, self.leaves)
-        self.compiler = compiler(tracing.places)
+        self.compiler = compiler(tracing.places, tracing.lanes)
         self.run = self.compiler(self.leaves, self.outputs, name)
         self.run.compile()
         self._pattern: Pattern | None = None
@@ -259,6 +261,8 @@ class Function:
                                         why="a compiled program works on real numbers", fix="pass floats or integers",
                                         code="not-real")  # fmt: skip
                 given.append((i, tracing.leaf(names[i], number.shape, number.dtype)))
+                if names[i].partition("[")[0] in self.lanes:
+                    tracing.lanes.append(given[-1][1])
                 x = eager(Array(given[-1][1]), ("argument", *place), None, x.serial if type(x) is Array else 0)
             inside.append(x)
         structure = flatten((args, kwargs))[1]

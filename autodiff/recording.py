@@ -38,7 +38,18 @@ class Watcher(Protocol):
 
 
 class Trace(Protocol):
-    """What the function that is being traced is asked for by variables: they have symbolic numbers meanwhile."""
+    """What the function that is being traced is asked for by variables and tapes: all numbers are symbolic meanwhile.
+
+    `lanes` are the inputs whose leading axis counts points; if there are some, tapes ask for derivatives here.
+    """
+
+    lanes: list
+
+    def mark(self, x: Any) -> Any:
+        """A node of its own for an array that a tape watches from now on."""
+
+    def derivatives(self, targets: Any, seeds: Any, sources: Any) -> list:
+        """The cotangents of source nodes."""
 
     def number_of(self, variable: Any) -> Any:
         """The number of a variable at this point of the program."""

@@ -15,15 +15,18 @@ from typing import Any
 import numpy as np
 
 from .array import Array, eager, lift, now
-from .errors import TraceError
-from .graph import SYMBOL, Node, symbol, walk
+from .errors import CompileError, TraceError
+from .graph import SYMBOL, Node, constant, symbol, walk
 from .leaves import Input, escaped, is_input
-from .primitive import SAME, Opaque
+from .primitive import SAME, Opaque, broadcast
 from .program import flatten
-from .record import Record
+from .record import Record, record_of
 from .recording import ACTIVE, Event, Place, user_place
-from .transforms import rebuild
+from .transforms import rebuild, reverse
+from .transforms.lane_derivative import lane_derivative
 from .types import SHARED
+
+ONE = constant(1.0)
 
 # a variable that is read after it was assigned: its derivative is that of the variable, not of what was assigned
 ASSIGNED = Opaque("assigned", lambda attr, batch, old, new: new, lambda attr, old, new: new.shape,
@@ -55,6 +58,7 @@ class Tracing:
     """One trace of one function: it watches every operation (a Watcher) and stands in for the variables (a Trace)."""
 
     name: str
+    lanes: list[Node] = field(default_factory=list)
     start: int = field(default_factory=now)
     inputs: list[Input] = field(default_factory=list)
     variables: dict[int, State] = field(default_factory=dict)
@@ -62,6 +66,7 @@ class Tracing:
     made: list[tuple[Any, Place]] = field(default_factory=list)
     places: dict[int, Place] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
+    marks: int = 0
 
     def leaf(self, text: str, shape: tuple[int, ...], dtype: np.dtype) -> Node:
         """A new input of the program."""
@@ -102,8 +107,31 @@ class Tracing:
     def check(self, array: Any, message: str) -> None:
         self.checks.append(Check(array.number.node, message, user_place()))
 
+    # -- derivatives by points: in a function with lanes tapes ask the graph, which knows that points are independent
+    def mark(self, x: Array) -> Node:
+        """A node of its own for an array that a tape watches from now on: what is made of it before does not count."""
+        self.marks += 1
+        node = SAME.make((x.number.node,), ("mark", self.marks))
+        x.number = Array(node)
+        return node
+
+    def derivatives(self, targets: Sequence[Node], seeds: Sequence[Node | None], sources: Sequence[Node]) -> list[Node | None]:
+        """The cotangents of the sources; those of points by forward mode, as the solvers do it."""
+        found: list[Node | None] = [None] * len(sources)
+        if len(targets) == 1:
+            found = [lane_derivative(targets[0], s, self.lanes, seeds[0]) for s in sources]
+        rest = [k for k, c in enumerate(found) if c is None]
+        if rest:
+            ones = [ONE if s is None else s for s in seeds]
+            for k, c in zip(rest, reverse(targets, ones, [sources[k] for k in rest]), strict=True):
+                found[k] = c
+        return [None if c is None else broadcast(c, s.shape) for c, s in zip(found, sources, strict=True)]
+
     # -- operations (Watcher)
     def operation(self, event: Event) -> None:
+        if self.lanes and event.rule is None and not isinstance(record_of(event), Record):
+            raise CompileError("a custom gradient in a function with lanes", fix="leave lanes= out", code="lanes",
+                               why="derivatives by points are taken from the formulas themselves")  # fmt: skip
         if any([self._is_outside(x) for x in event.arrays]):
             self._capture(event)
         for y in event.outputs:
