@@ -61,7 +61,7 @@ class CustomRecord:
 
     __slots__ = ("step", "gradient", "shapes", "models", "variables")
     selects = False
-    kept = ()
+    pattern, kept = None, ()
 
     def __init__(self, name: str, gradient: Callable, inputs: Sequence[Any], variables: Sequence[Variable],
                  outputs: Sequence[Array], code: Any, at: int):  # fmt: skip

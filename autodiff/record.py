@@ -53,10 +53,11 @@ class Step:
 
 
 class Pullable(Protocol):
-    """What the way back needs of a record: also the arrays it keeps."""
+    """What the way back needs of a record: also its pattern, if it is one, and the arrays it keeps for it."""
 
     step: Step
     selects: bool
+    pattern: Pattern | None
     kept: Sequence[Any]
 
     def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
@@ -170,7 +171,7 @@ class Identity:
 
     __slots__ = ("step",)
     selects = False
-    kept = NOTHING
+    pattern, kept = None, NOTHING
 
     def __init__(self, variable: int, value: Array):
         _, code, at = value.origin

@@ -48,7 +48,7 @@ class Text:
         return found
 
     def line(self, text: str, uses: Iterable[str], count: int = 1, always: bool = False) -> tuple[str, ...]:
-        """Adds a line that makes `count` values; answers their names."""
+        """Adds a line that makes a value, or a tuple of more than one; answers their names."""
         targets = tuple(f"v{len(self.lines)}{f'_{i}' if count > 1 else ''}" for i in range(count))
         self.lines.append(Line(targets, text, tuple(uses), always))
         return targets
@@ -84,6 +84,13 @@ class Text:
         full = [x not in self._thin and a.shape == node.shape for a, x in zip(node.args, args, strict=True)]
         return [self._thin.get(x, x) for x in args] if any(full) else args
 
+    def sum(self, a: str, b: str) -> str:
+        """Adds the line that adds two values of one shape; answers the name of the sum."""
+        if (a in self._thin) != (b in self._thin):
+            a, b = self._thin.get(a, a), self._thin.get(b, b)
+        (name,) = self.line(f"{a} + {b}", [a, b])
+        return name
+
     def function(self, parameters: Sequence[str], results: Sequence[str], name: str, frees: bool = False) -> Callable:
         """The function.  What nobody uses is not computed; if it `frees`, each value is dropped after its last use."""
         used, body = set(results), []
@@ -96,7 +103,7 @@ class Text:
                     body.append(f"    del {', '.join(last)}")
             used.update(line.uses)
             used.update(line.targets)
-            body.append(f"    {', '.join(line.targets)}{' =' if line.targets else ''} {line.text}")
+            body.append(f"    {', '.join(line.targets)} = {line.text}")
         head = f"def run({', '.join(parameters)}):"
         source = "\n".join([head, *reversed(body), f"    return ({''.join(x + ', ' for x in results)})"])
         # a file name inside this package, so that nobody takes its lines for the user's

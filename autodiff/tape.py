@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from .array import INSTEAD, Array, Held, Readable, eager, lift, now
-from .errors import ArgumentError, DifferentiationError, NoRuleError, ShapeError, TapeError, TraceError
+from .errors import ArgumentError, CompileError, DifferentiationError, NoRuleError, ShapeError, TapeError, TraceError
 from .explain import Escape, History, Watch, reason, where_it_left
 from .graph import Node, constant, walk
 from .primitive import broadcast
@@ -58,6 +58,7 @@ class GradientTape:
         self._tracked: dict[int, int] = {}  # values by serial, numbered
         self._variables: dict[int, Variable] = {}
         self._nodes: dict[int, Node] = {}
+        self._marks: dict[int, list[Node]] = {}  # in a function with lanes: the nodes of what is watched
         self._told: set[int] = set()
         self._history = History(self._automatic)
 
@@ -142,6 +143,8 @@ class GradientTape:
                 continue
             self._tracked.setdefault(x.serial, len(self._tracked))
             self._history.watches.setdefault(x.serial, Watch(place, getattr(x, "used", None)))
+            if ACTIVE.trace is not None and ACTIVE.trace.lanes and isinstance(x, Array):
+                self._marks.setdefault(x.serial, []).append(ACTIVE.trace.mark(x))
 
     def watched_variables(self) -> tuple[Variable, ...]:
         """The variables that are watched, in the order in which they were made."""
@@ -168,7 +171,7 @@ class GradientTape:
             return
         record = record_of(event)
         step = record.step
-        places = tuple(map(tracked.get, step.ins))
+        places = tuple([tracked.get(s) for s in step.ins])
         for place, connected in zip(places, step.connected, strict=True):
             if connected and place is not None:
                 break
@@ -197,6 +200,8 @@ class GradientTape:
             self._variables[serial] = variable
             self._tracked.setdefault(serial, len(self._tracked))
         tracked = self._tracked
+        if ACTIVE.trace is not None and ACTIVE.trace.lanes:
+            self._marks.setdefault(serial, []).append(ACTIVE.trace.mark(value))
         self._records.append(Identity(serial, value))
         self._links.append(("read", tracked[serial], len(tracked)))
         tracked[value.serial] = len(tracked)
@@ -409,6 +414,8 @@ class GradientTape:
 
     def _pull(self, targets: Sequence[Array], seeds: Sequence[Any], sources: Sequence[Any], batch: int) -> list[Any]:
         """The cotangents of the sources, None without a path, by the operations recorded; frees a tape for one use."""
+        if ACTIVE.trace is not None and ACTIVE.trace.lanes:
+            return self._by_graph(targets, seeds, sources, batch)
         others = any(w is not self or (self._persistent and self._recording) for w in ACTIVE.watchers)
         # what is not watched has no gradient, although it stands in the records; a target is its own source in any case
         own = {y.serial for y in targets if y.number is not None}
@@ -491,6 +498,24 @@ class GradientTape:
         entering = [(n.attr.serial, c) for n, c in zip(leaves, arrays, strict=False) if c is not None]
         return entering, {n.serial: c for n, c in zip(wanted, arrays[len(leaves) :], strict=True) if c is not None}
 
+    def _by_graph(self, targets: Sequence[Array], seeds: Sequence[Any], sources: Sequence[Any], batch: int) -> list[Any]:
+        """In a function with lanes: what the graph says, in which points are known to be independent."""
+        if batch or self._history.shadow:
+            what = "a jacobian" if batch else "a tape that does not record all operations"
+            raise CompileError(f"{what} in a function with lanes", why="there derivatives are taken from the formulas themselves",
+                               fix="leave lanes= out of ad.function", code="lanes")  # fmt: skip
+        pairs = [(lift(_raw(y)), None if s is None else lift(_raw(s))) for y, s in zip(targets, seeds, strict=True)]
+        live = [(y, s) for y, s in pairs if y.dtype.kind == "f"]
+        marks = [self._marks.get(x.serial) or ([] if isinstance(x, Variable) else [lift(_raw(x))]) for x in sources]
+        found = iter(ACTIVE.trace.derivatives([y for y, _ in live], [s for _, s in live], [m for ms in marks for m in ms]))
+        if not self._persistent:
+            self._end()
+        answers: list[Any] = []
+        for ms in marks:
+            parts = [c for c in [next(found) for _ in ms] if c is not None]
+            answers.append(eager(sum([Array(c) for c in parts[1:]], Array(parts[0])), self._origin()) if parts else None)
+        return answers
+
     def _origin(self) -> tuple[Any, Any, int]:
         return "gradient", *user_code(2)
 
@@ -511,6 +536,10 @@ class GradientTape:
 
 def _stack(xs: Any) -> Any:
     return np.stack(xs)
+
+
+def _raw(x: Any) -> Any:
+    return x.number if isinstance(x, Array) and x.number is not None else x
 
 
 def _number(x: Any) -> np.ndarray:

@@ -24,7 +24,7 @@ FLOORS = {
         function
         checking custom health
         tape functional control
-        explain tracing signature
+        explain tracing signature sweep
         record
         compile pattern variable
         program
