@@ -64,9 +64,10 @@ class Array:
     `space` gives meaning to subscripts such as `u.x` and refuses numpy functions that have none in an equation (see pinn);
     outside an equation it is None.  An eager array knows its `serial`, by which watchers refer to this very value, and for
     messages where it was made (`origin`), from which variable (`root`), and where it was first used unwatched (`used`).
+    `view` says that numpy would have made a view, so that an assignment into it would reach the array that it is taken from.
     """
 
-    __slots__ = ("_node", "space", "number", "serial", "origin", "root", "used")
+    __slots__ = ("_node", "space", "number", "serial", "origin", "root", "used", "view")
     __array_priority__ = 1000.0
     __hash__ = object.__hash__
     serial: int
@@ -78,6 +79,7 @@ class Array:
         self._node: Node | None = node
         self.space = space
         self.number: Any = None
+        self.view = False
 
     # -- what it is
     @property
@@ -319,22 +321,24 @@ class Array:
 
     def copy(self) -> Array:
         """The same value under a name of its own: assigning into one does not change the other."""
-        return self if self.number is None else eager(self.number, self.origin, self.root, self.serial)
+        return Array(self.node, self.space) if self.number is None else eager(self.number, self.origin, self.root, self.serial)
 
     def __getitem__(self, key: Any) -> Array:
-        return perform(operator.getitem, FUNCTIONS["getitem"], (self, key), {})  # type: ignore[index]
+        y = perform(operator.getitem, FUNCTIONS["getitem"], (self, key), {})  # type: ignore[index]
+        y.view = type(key) in PLACES or (type(key) is tuple and PLACES.issuperset([type(k) for k in key]))
+        return y
 
     def __setitem__(self, key: Any, value: Any) -> None:
         """A new value takes the place of the old one, so the operations that used the old one stay as they were."""
-        y = None if self.number is None else perform(_assigned, FUNCTIONS["setitem"], (self, key, value), {})  # type: ignore[index]
-        if y is None or y.number is None:
-            raise TraceError(
-                "a traced array cannot be assigned into",
-                why="it is a formula, and others may use it already",
-                fix="build it in one piece with np.stack, np.concatenate or np.where",
-                code="assign-traced",
-            )
-        self.number, self.serial, self.origin, self._node = y.number, y.serial, y.origin, None
+        if self.view:
+            raise TraceError("an array that was taken from another one cannot be assigned into",
+                             why="numpy would change the whole array, of which this part knows nothing",
+                             fix="y[i, j] = value in one step; or part = y[i].copy(), if the whole shall stay",
+                             code="assign-part")  # fmt: skip
+        y = perform(_assigned, FUNCTIONS["setitem"], (self, key, value), {})  # type: ignore[index]
+        self._node, self.number = y._node, y.number
+        if y.number is not None:
+            self.serial, self.origin = y.serial, y.origin
 
     def __add__(self, other): return operate(np.add, self, other)  # noqa: E704
     def __radd__(self, other): return operate(np.add, other, self)  # noqa: E704
@@ -348,12 +352,14 @@ class Array:
     def __rfloordiv__(self, other): return operate(np.floor_divide, other, self)  # noqa: E704
     def __mod__(self, other): return operate(np.remainder, self, other)  # noqa: E704
     def __rmod__(self, other): return operate(np.remainder, other, self)  # noqa: E704
+    def __divmod__(self, other): return self // other, self % other  # noqa: E704
+    def __rdivmod__(self, other): return other // self, other % self  # noqa: E704
     def __pow__(self, other): return operate(np.power, self, other)  # noqa: E704
     def __rpow__(self, other): return operate(np.power, other, self)  # noqa: E704
     def __matmul__(self, other): return operate(np.matmul, self, other)  # noqa: E704
     def __rmatmul__(self, other): return operate(np.matmul, other, self)  # noqa: E704
     def __neg__(self): return operate(np.negative, self)  # noqa: E704
-    def __pos__(self): return self  # noqa: E704
+    def __pos__(self): return self.copy()  # noqa: E704
     def __abs__(self): return operate(np.absolute, self)  # noqa: E704
     def __lt__(self, other): return operate(np.less, self, other)  # noqa: E704
     def __le__(self, other): return operate(np.less_equal, self, other)  # noqa: E704
@@ -444,10 +450,12 @@ def eager(number: Any, origin: tuple, root: Any = None, serial: int = 0) -> Arra
     that has one already."""
     array = _new(Array)
     array._node = array.space = array.used = None
+    array.view = False
     array.number, array.origin, array.root, array.serial = number, origin, root, serial or next(_serials)
     return array
 
 
+PLACES = {int, slice, type(None), type(...), np.int64}  # the keys that make views
 PLAIN = {int, float, bool, str, type(None), np.ndarray, np.float64, np.int64, slice, np.dtype, type, type(np._NoValue)}
 
 
@@ -487,6 +495,7 @@ def operate(ufunc: np.ufunc, *xs: Any) -> Any:
         code, at = user_code(3)
     y = _new(Array)
     y._node = y.space = y.used = None
+    y.view = False
     y.number, y.origin, y.root, y.serial = value, (ufunc, code, at), root, next(_serials)
     watchers = ACTIVE.watchers
     if watchers:

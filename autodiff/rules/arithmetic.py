@@ -179,7 +179,7 @@ def divide(a, b): return call(DIVIDE, a, b)  # noqa: E704
 @implements(np.negative)
 def negative(a): return call(SUBTRACT, 0, a)  # noqa: E704
 @implements(np.positive)
-def positive(a): return a  # noqa: E704
+def positive(a): return a.copy()  # noqa: E704
 @implements(np.reciprocal)
 def reciprocal(a): return call(DIVIDE, 1, a)  # noqa: E704
 @implements(np.square)

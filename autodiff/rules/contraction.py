@@ -287,8 +287,8 @@ def _explicit(spec: str, ndims: list[int]) -> str:
 @implements(np.kron)
 def kron(a, b):
     a, b = _arrays(a, b)
-    if a.ndim != 2 or b.ndim != 2:
-        raise ShapeError(f"np.kron needs two matrices here, not shapes {a.shape} and {b.shape}", code="axes",
-                         fix="np.kron(np.atleast_2d(a), np.atleast_2d(b))")  # fmt: skip
-    y = _einsum_two("ij,kl->ikjl", a, b)
-    return np.reshape(y, (a.shape[0] * b.shape[0], a.shape[1] * b.shape[1]))
+    n = max(a.ndim, b.ndim)
+    a, b = (np.reshape(x, (1,) * (n - x.ndim) + x.shape) for x in (a, b))
+    rows, columns = string.ascii_letters[:n], string.ascii_letters[n : 2 * n]
+    y = _einsum_two(f"{rows},{columns}->{''.join(i + j for i, j in zip(rows, columns, strict=True))}", a, b)
+    return np.reshape(y, tuple(i * j for i, j in zip(a.shape, b.shape, strict=True)))

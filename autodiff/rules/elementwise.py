@@ -291,9 +291,7 @@ implements(np.sinc)(lambda x: call(SINC, x))
 
 def _astype(x: Array, dtype, copy: bool = True) -> Array:
     dtype = np.dtype(dtype)
-    if dtype == x.dtype:
-        return x
-    return call(_cast(dtype), x)
+    return x.copy() if dtype == x.dtype else call(_cast(dtype), x)
 
 
 _casts: dict[np.dtype, Elementwise] = {}

@@ -88,6 +88,11 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=False, **options):
     return _sum(a, axis, keepdims) * (1.0 / count if count else np.nan)
 
 
+def around(shape: tuple[int, ...], axis: int) -> tuple[int, int, int]:
+    """For kernels: the number of elements before an axis, its length, and the number behind it."""
+    return math.prod(shape[:axis]), shape[axis], math.prod(shape[axis + 1 :])
+
+
 def plain(name: str, **options: Any) -> None:
     """Raises NoRuleError if an option of a numpy function is set that has no meaning here."""
     for key, value in options.items():
@@ -325,6 +330,11 @@ def _spread_value(attr: tuple, batch: int, ct: np.ndarray) -> np.ndarray:
     return out.reshape(lead + shape)
 
 
+def _rows(indices: Indices, shape: tuple[int, ...]) -> tuple[np.ndarray, int]:
+    """For kernels: which rows of an array of this shape are taken, and how long a row is."""
+    return np.arange(shape[0])[indices.value].ravel(), math.prod(shape[1:])
+
+
 def _last(x: Node) -> Node:
     """The batch axis moved behind the others, where a gather along the first axis leaves it alone."""
     return TRANSPOSE.make((x,), (*range(1, x.ndim), 0))
@@ -337,9 +347,11 @@ def _first(x: Node) -> Node:
 TAKE = Linear("take", lambda attr, batch, x: x[(slice(None),) * batch + (attr.value,)],
               lambda attr, x: attr.value.shape + x.shape[1:],
               lambda ct, i, node: SPREAD.make((ct,), (node.attr, node.args[0].shape)),
-              batch=lambda n, attr, x: _first(TAKE.make((_last(x),), attr)))  # fmt: skip
+              batch=lambda n, attr, x: _first(TAKE.make((_last(x),), attr)),
+              kernel=lambda attr, x: ("take", *_rows(attr, x.shape)))  # fmt: skip
 SPREAD = Linear("spread", _spread_value, lambda attr, ct: attr[1], lambda ct, i, node: TAKE.make((ct,), node.attr[0]),
-                batch=lambda n, attr, ct: _first(SPREAD.make((_last(ct),), (attr[0], (*attr[1], n)))))  # fmt: skip
+                batch=lambda n, attr, ct: _first(SPREAD.make((_last(ct),), (attr[0], (*attr[1], n)))),
+                kernel=lambda attr, ct: ("spread", *_rows(*attr)))  # fmt: skip
 
 
 def take_flat(x: Array, positions: np.ndarray) -> Array:
@@ -388,10 +400,15 @@ def _pick(x: Array, indices: Array) -> Array:
 
 def _setitem(x: Array, key: Any, value: Any) -> Array:
     """x with x[key] exchanged for value; where positions meet, the last one wins, as in numpy."""
-    positions = np.arange(x.size).reshape(x.shape)[key]
+    value = Array(lift(value))
+    if isinstance(key, Array) and key.dtype == bool and value.ndim == 0:  # the shape depends on no number
+        mask = np.reshape(key, key.shape + (1,) * (x.ndim - key.ndim))
+        return np.where(mask, value.astype(x.dtype), x)
+    keys = tuple(number(k.node) if isinstance(k, Array) else k for k in (key if isinstance(key, tuple) else (key,)))
+    positions = np.arange(x.size).reshape(x.shape)[keys if isinstance(key, tuple) else keys[0]]
     last = np.full(x.size, -1)
     last[positions.ravel()] = np.arange(positions.size)
-    given = take_flat(np.broadcast_to(Array(lift(value)), positions.shape), np.maximum(last, 0))
+    given = take_flat(np.broadcast_to(value, positions.shape), np.maximum(last, 0))
     return np.where((last >= 0).reshape(x.shape), np.reshape(given, x.shape).astype(x.dtype), x)
 
 
@@ -553,4 +570,4 @@ def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None):
 implements(np.shape)(lambda a: a.shape)
 implements(np.ndim)(lambda a: a.ndim)
 implements(np.size)(lambda a, axis=None: a.size if axis is None else a.shape[axis])
-implements(np.copy)(lambda a, order="K", subok=False: a)
+implements(np.copy)(lambda a, order="K", subok=False: a.copy())
