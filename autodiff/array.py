@@ -13,18 +13,19 @@ from __future__ import annotations
 import itertools
 import operator
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from difflib import get_close_matches
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
-from .errors import NoRuleError, ShapeError, TraceError, scipy_call
+from .errors import ArgumentError, AutodiffError, MissingError, NoRuleError, RefusedError, ShapeError, TraceError, scipy_call
 from .graph import CONSTANT, DATUM, SYMBOL, Node, constant, datum, walk
 from .interpret import number
 from .leaves import Argument, Held, Input, Name, argument, escaped, is_input, leaf_name, needs_number, unknown
 from .primitive import FUNCTIONS, SAME, TABLE, UFUNCS
-from .recording import ACTIVE, Event, known_files, tell_left, user_code
+from .recording import ACTIVE, Event, known_files, name_of_operation, tell_left, user_code
 
 # what `ufunc.reduce` is called when it is a function of its own
 REDUCE: dict[np.ufunc, Callable] = {
@@ -116,7 +117,8 @@ class Array:
 
     def __len__(self) -> int:
         if not self.shape:
-            raise TypeError("len() of a scalar")
+            raise ArgumentError("a scalar has no length and no elements", fix="x.size is 1; np.reshape(x, 1) has one element",
+                                code="unsized")  # fmt: skip
         return self.shape[0]
 
     def __iter__(self):
@@ -137,8 +139,10 @@ class Array:
 
     def __getattr__(self, name: str) -> Any:
         # only reached when ordinary look-up fails: `u.x`, `u.xx` in an equation
-        if name.startswith("__") or self.space is None:
-            raise AttributeError(f"an Array has no attribute {name!r}")
+        if name.startswith("__"):  # numpy and copy ask for these, and take no for an answer
+            raise AttributeError(name)
+        if self.space is None:
+            raise no_attribute("an Array", name)
         return self.space.subscript(self, name)
 
     # -- numbers
@@ -151,7 +155,7 @@ class Array:
         return tell_left(self, ".numpy()", np.array(self.number))
 
     def item(self) -> float:
-        return tell_left(self, ".item()", self._leave("item()").item())
+        return tell_left(self, ".item()", self._one("item()").item())
 
     def tolist(self) -> Any:
         return tell_left(self, ".tolist()", self._leave("tolist()").tolist())
@@ -174,13 +178,24 @@ class Array:
         return number(self.node)
 
     def __float__(self) -> float:
-        return tell_left(self, "float()", float(self._leave("float()")))
+        return tell_left(self, "float()", float(self._one("float()").item()))
 
     def __int__(self) -> int:
-        return tell_left(self, "int()", int(self._leave("int()")))
+        return tell_left(self, "int()", int(self._one("int()").item()))
 
     def __index__(self) -> int:
+        if self.shape or self.dtype.kind not in "iu":
+            raise ArgumentError(f"an index is one integer, and this has dtype {self.dtype} and shape {self.shape}",
+                                why="Python asks for it in range, in lists and in repetitions",
+                                fix="int(np.round(x)); range(len(x)); y[x] of an Array y", code="not-an-index")  # fmt: skip
         return self._leave("an index").__index__()
+
+    def _one(self, how: str) -> Any:
+        """Its number, which leaves, of an array of one element."""
+        if self.size != 1:
+            raise ArgumentError(f"{how} needs one number, and the array has shape {self.shape}",
+                                fix="np.sum(x), x[0], or x.tolist() for all of them", code="not-one-number")  # fmt: skip
+        return self._leave(how)
 
     def __bool__(self) -> bool:
         if self.size != 1:
@@ -392,6 +407,32 @@ def no_rule(name: str, options: dict) -> NoRuleError:
     )
 
 
+def no_attribute(what: str, name: str) -> AttributeError:
+    if callable(getattr(np, name, None)):
+        fix = f"np.{name}(x)"
+    else:
+        near = get_close_matches(name, [n for n in dir(Array) if not n.startswith("_")], 1)
+        fix = f"did you mean x.{near[0]}?" if near else "dir(x) lists them; the functions of numpy do the rest"
+    return MissingError(f"{what} has no attribute {name!r}", fix=fix, code="attribute")
+
+
+def refused(function: Callable, rule: Callable, args: Sequence, kwargs: dict, error: Exception) -> Exception:
+    """What to say of arguments that numpy refused: what the rule says, which knows more, else numpy's own words."""
+    if isinstance(error, AutodiffError):
+        return error
+    try:
+        made = rule(*args, **kwargs)
+        if isinstance(error, np.linalg.LinAlgError):
+            for y in made if isinstance(made, tuple) else (made,):
+                number(y.node)
+    except AutodiffError as told:
+        return told
+    except (TypeError, ValueError, IndexError, AttributeError):
+        pass
+    return RefusedError(f"{name_of_operation(function)}: {str(error) or type(error).__name__}", code="refused",
+                        why="numpy does not take these arguments", fix="look at their types and shapes")  # fmt: skip
+
+
 def lift(x: Any) -> Node:
     """The node of anything a user may write in an expression: an Array, a number, an ndarray, a nested list of numbers."""
     if isinstance(x, Array):
@@ -483,9 +524,8 @@ def operate(ufunc: np.ufunc, *xs: Any) -> Any:
             numbers.append(x)
     try:
         value = ufunc(*numbers)
-    except (TypeError, ValueError):
-        UFUNCS[ufunc](*xs)  # says more about shapes
-        raise
+    except (TypeError, ValueError) as error:
+        raise refused(ufunc, UFUNCS[ufunc], xs, {}, error) from None
     if type(value) is Array and ACTIVE.trace is None:
         raise escaped(value.node)
     # `eager` and `user_code` written out: this is every operation of every program
@@ -528,9 +568,8 @@ def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> An
             return rule(*args, **kwargs)
     try:
         value = function(*numbers, **options)
-    except (TypeError, ValueError, IndexError):
-        rule(*args, **kwargs)
-        raise
+    except (TypeError, ValueError, IndexError) as error:
+        raise refused(function, rule, args, kwargs, error) from None
     code, at = user_code(2)
     root = next((a.root for a in arrays if a.root is not None), None)
     origin = (function, code, at)

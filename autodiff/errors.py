@@ -98,6 +98,18 @@ class ArgumentError(DifferentiationError, TypeError):
     code = "argument"
 
 
+class RefusedError(ArgumentError, IndexError):
+    """Arguments that a numpy function does not take."""
+
+    code = "refused"
+
+
+class MissingError(AutodiffError, AttributeError):
+    """An attribute that arrays do not have."""
+
+    code = "attribute"
+
+
 class NumericsError(AutodiffError, FloatingPointError):
     """A value that is not finite."""
 

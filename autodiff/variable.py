@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .array import Array, Readable, eager, operate
+from .array import Array, Readable, eager, no_attribute, operate
 from .errors import ArgumentError, ShapeError, TraceError
 from .primitive import UFUNCS
 from .recording import ACTIVE, Place, tell_left, user_code
@@ -151,11 +151,13 @@ class Variable(Readable):
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
-            raise AttributeError(f"a Variable has no attribute {name!r}")
+            raise AttributeError(name)
+        if not hasattr(Array, name):
+            raise no_attribute("a Variable", name)
         return getattr(self.read(), name)
 
     def __len__(self) -> int:
-        return len(self._number)
+        return len(self.read_unwatched())
 
     def __iter__(self):
         return iter(self.read())
