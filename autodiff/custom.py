@@ -149,7 +149,7 @@ def custom_gradient(f: Callable) -> Callable:
             return _traced(f, args, kwargs, inputs)
         reads = Reads()
         with _watching(reads):
-            result, gradient = f(*args, **kwargs)
+            result, gradient = _pair(f, f(*args, **kwargs))
         given = {x.serial for x in inputs if isinstance(x, Variable)}
         variables = [v for v in reads.variables.values() if v.serial not in given]
         if variables and not _takes_variables(gradient):
@@ -174,6 +174,15 @@ def custom_gradient(f: Callable) -> Callable:
         return structure.build(outputs)
 
     return decorated
+
+
+def _pair(f: Callable, answer: Any) -> tuple[Any, Callable]:
+    """What the user's function answers, which must be (result, grad_fn)."""
+    if not isinstance(answer, tuple) or len(answer) != 2 or not callable(answer[1]):
+        raise DifferentiationError(f"{name_of(f)} under @custom_gradient must return (result, grad_fn), a value and a function",
+                                   why=f"it returned a {type(answer).__name__}",
+                                   fix="return y, lambda dy: dy * slope", code="custom-form")  # fmt: skip
+    return answer
 
 
 def _takes_variables(gradient: Callable) -> bool:
@@ -222,12 +231,13 @@ def _batched(n: int, rule: Rule, *args: Node) -> Node:
 
 
 CUSTOM = Opaque("custom_gradient", lambda rule, batch, *xs: xs[-1], lambda rule, *xs: xs[-1].shape, _push, _pull,
-                batch=_batched)  # fmt: skip
+                batch=_batched, kernel=lambda rule, *xs: ("last",))  # fmt: skip
+CUSTOM.written_out = lambda rule, *xs: xs[-1]  # in a kernel, where every derivative has been taken
 CUSTOM.passes = -1
 
 
 def _traced(f: Callable, args: tuple, kwargs: dict, inputs: Sequence[Any]) -> Any:
-    result, gradient = f(*args, **kwargs)
+    result, gradient = _pair(f, f(*args, **kwargs))
     values, structure = flatten(result)
     nodes, ys = [lift(x) for x in inputs], [lift(y) for y in values]
     seeds = [unknown("cotangent", y.shape, y.dtype, y.lane) for y in ys]
