@@ -119,9 +119,10 @@ class PointProgram:
         points, weights = np.asarray(points, np.float64), np.asarray(weights, np.float64)
         if points.ndim != 2 or points.shape[1] != len(self.columns):
             raise ShapeError(f"the points have shape {points.shape}, but the program has {len(self.columns)} columns",
-                             fix="pass an array of shape (points, columns)")  # fmt: skip
+                             fix="pass an array of shape (points, columns)", code="points-shape")  # fmt: skip
         if weights.shape != points.shape[:1]:
-            raise ShapeError(f"{weights.shape} weights for {points.shape[0]} points")
+            raise ShapeError(f"{weights.shape} weights for {points.shape[0]} points", why="a point has one weight",
+                             fix="np.full(len(points), 1.0 / len(points))", code="points-shape")  # fmt: skip
         return BoundProgram(self, points, weights, threads, {"float64": "f64", "float32": "f32"}[np.dtype(dtype).name])
 
     def compile(self, kind: str = "loss_and_gradient", points: int = 1 << 30, dtype: str = "float64") -> float:
@@ -248,7 +249,7 @@ class Prologue:
     """
 
     def __init__(self, residuals: list[Node], parameters: int):
-        hard = [n for n in _boundary(residuals) if not _readable(n)]
+        hard = [n for n in shared_values(residuals) if not is_readable(n)]
         self.parameters, self.values = parameters, hard
         self.size, replacement = 0, {}
         for n in hard:
@@ -307,7 +308,7 @@ class Prologue:
         return self._append(v, parts)
 
 
-def _boundary(residuals: list[Node]) -> list[Node]:
+def shared_values(residuals: list[Node]) -> list[Node]:
     """The SHARED nodes that per-point nodes read."""
     seen: dict[int, Node] = {}
     for n in walk(residuals, stop=lambda n: n.lane is SHARED):
@@ -316,7 +317,7 @@ def _boundary(residuals: list[Node]) -> list[Node]:
     return sorted(seen.values(), key=digest)
 
 
-def _readable(node: Node) -> bool:
+def is_readable(node: Node) -> bool:
     """Whether a loop can read a SHARED value in place: a number, a window of theta, or arithmetic on such vectors."""
     if node.op is DATUM:
         return False
@@ -326,7 +327,7 @@ def _readable(node: Node) -> bool:
         return False
     fill = node.op is TABLE["broadcast"] and node.args[0].shape == ()
     plain = node.op.sort in ("elementwise", "select") and bool(node.op.source)
-    return (fill or plain) and all(_readable(a) for a in node.args)
+    return (fill or plain) and all(is_readable(a) for a in node.args)
 
 
 def _check_residual(k: int, node: Node, columns: list[Node]) -> None:
@@ -336,8 +337,11 @@ def _check_residual(k: int, node: Node, columns: list[Node]) -> None:
                 f"residual {k} feeds a sum over points back into the points",
                 why="a kernel sees one tile of points at a time, so the whole sum is not known when a point needs it",
                 fix="compute the sum in a separate program and pass its value as a coefficient",
+                code="sum-over-points",
             )
         if n.op is SYMBOL and n.lane is POINT and n not in columns:
-            raise CompileError(f"residual {k} uses {n.attr[0]!r}, which is not among the columns of the points")
+            raise CompileError(f"residual {k} uses {n.attr[0]!r}, which is not among the columns of the points",
+                               fix="pass it with the columns of the PointProgram", code="unknown-column")  # fmt: skip
     if node.shape != ():
-        raise CompileError(f"residual {k} has shape {node.shape} per point", fix="return one scalar for each equation")
+        raise CompileError(f"residual {k} has shape {node.shape} per point", why="a residual is one number at each point",
+                           fix="return one scalar for each equation", code="residual-shape")  # fmt: skip

@@ -120,6 +120,8 @@ def unsupported(node: Node, why: str) -> CompileError:
         f"the tile compiler has no form for {node.op.name} of shape {node.shape}",
         why=why,
         fix="write the equation with elementwise functions, sums and products of weights with vectors",
+        code="no-kernel",
+        node=node,
     )
 
 
@@ -283,9 +285,12 @@ class Plan:
         groups += [(p.stage, 1, p) for p in self.products]
         for _, _, group in sorted(groups, key=lambda g: g[:2]):
             if isinstance(group, Pairs):
-                place(b for _, b in group.pairs)
-                group.pairs.sort(key=lambda p: (at(p[1]), self.rank[p[0].serial]))
-                place(a for a, _ in group.pairs)
+                # the side that has its place already says the order: the channels of a product, the other side follows
+                placed = all(a.serial in self.buffer for a, _ in group.pairs)
+                lead = 0 if placed and not all(b.serial in self.buffer for _, b in group.pairs) else 1
+                place(p[lead] for p in group.pairs)
+                group.pairs.sort(key=lambda p: (at(p[lead]), self.rank[p[1 - lead].serial]))
+                place(p[1 - lead] for p in group.pairs)
                 group.runs = _runs([(at(a), at(b)) for a, b in group.pairs])
             else:
                 place(n.args[1] for n in group.nodes)

@@ -8,6 +8,7 @@ from ..array import Array, lift
 from ..errors import NoRuleError
 from ..graph import Node, constant, walk
 from ..primitive import TABLE, broadcast, is_zero
+from ..types import POINT
 
 ZERO = constant(0.0)
 
@@ -35,11 +36,16 @@ def filled(tangent: Node | None, node: Node) -> Node:
 
 
 class Forward:
-    """Tangents in one direction, shared by everything that asks: `of(node)` is a node, or None for zero."""
+    """Tangents in one direction, shared by everything that asks: `of(node)` is a node, or None for zero.
 
-    def __init__(self, seed: Mapping[Node, Node] | Callable[[Node], Node | None]):
-        self.seed = seed.get if isinstance(seed, Mapping) else seed
+    `later` are directions that, like this one, are the same everywhere.  They commute with this one and come after it: D_x of a
+    tangent D_y a is taken as D_y of D_x a, so that no mixed derivative is made twice.
+    """
+
+    def __init__(self, seed: Mapping[Node, Node] | Callable[[Node], Node | None], later: tuple[Forward, ...] = ()):
+        self.seed, self.later = seed.get if isinstance(seed, Mapping) else seed, later
         self.known: dict[int, Node | None] = {}
+        self.origin: dict[int, Node] = {}  # of a tangent: what it is the tangent of
         self._held: list[Node] = []  # keeps nodes alive while their serials are keys
 
     def hold(self, node: Node) -> Node:
@@ -51,12 +57,29 @@ class Forward:
     def of(self, node: Node) -> Node | None:
         known = self.known
         if node.serial not in known:
-            for n in walk([node], stop=lambda n: n.serial in known):
+            for n in walk([node], stop=lambda n: n.serial in known or bool(self.later) and self._swapped(n) is not None):
                 if n.serial not in known:
-                    t = self._rule(n)
-                    known[n.serial] = None if t is None or is_zero(t) else broadcast(t, n.shape)
+                    t = self._tangent(n)
+                    known[n.serial] = t = None if t is None or is_zero(t) else broadcast(t, n.shape)
                     self._held.append(n)
+                    if t is not None:
+                        self.origin.setdefault(t.serial, n)
         return known[node.serial]
+
+    def _tangent(self, node: Node) -> Node | None:
+        swapped = self._swapped(node)
+        if swapped is None:
+            return self._rule(node)
+        later, a = swapped
+        t = self.of(a)
+        return None if t is None else later.of(t)
+
+    def _swapped(self, node: Node) -> tuple[Forward, Node] | None:
+        """(D, a) if a node is D a for a later direction D."""
+        for d in self.later:
+            if node.args and node.lane is POINT and node.serial in d.origin:
+                return d, d.origin[node.serial]
+        return None
 
     def _rule(self, node: Node) -> Node | None:
         seeded = self.seed(node)

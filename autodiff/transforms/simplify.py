@@ -13,7 +13,7 @@ from ..types import POINT
 def lower(outputs: Iterable[Node]) -> list[Node]:
     """The same values, with every elementwise primitive that has a `lowered` form written out (sech^2 as 1 - tanh^2).
 
-    So is what compares or rearranges the features of a point.
+    So is what compares or rearranges the features of a point; what only says how to differentiate is left out.
     """
     outputs = list(outputs)
     new: dict[int, Node] = {}
@@ -21,8 +21,10 @@ def lower(outputs: Iterable[Node]) -> list[Node]:
         args = tuple(new[a.serial] for a in node.args)
         lowered = getattr(node.op, "lowered", None)
         written_out = getattr(node.op, "written_out", None) if node.lane is POINT else None
-        y = None
-        if lowered is not None:
+        passes, y = getattr(node.op, "passes", None), None
+        if passes is not None:
+            y = args[passes]
+        elif lowered is not None:
             y = lowered(*[Array(a) for a in args])
         elif written_out is not None:
             y = written_out(node.attr, *[Array(a) for a in args])

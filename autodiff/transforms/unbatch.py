@@ -8,7 +8,7 @@ a sum or in a product, is `sum_points`.  Whatever else mixes points has no form 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,12 +35,13 @@ class Unbatch:
     """The values of one point: `of(node)` is a PerPoint, or the node of what all points share.
 
     `lanes` gives each leaf of shape (n, *shape) its value at one point, of shape `shape`.  Where points meet what they share,
-    `shared` says how they read it; an array that has a row for every point but is no lane becomes one: its place is taken by a
-    symbol, kept in `columns` as (array, axis): symbol.  Raises CompileError, with the `node`, for what mixes points.
+    `shared` says how they read it; an array that has a row for every point but is no lane becomes one: `column(array, axis)`
+    gives what one point has of it, and `columns` collects these.  Raises CompileError, with the `node`, for what mixes points.
     """
 
-    def __init__(self, lanes: Mapping[Node, Node], shared: Callable[[Node], Node] = lambda node: node):
-        self.shared = shared
+    def __init__(self, lanes: Mapping[Node, Node], shared: Callable[[Node], Node] = lambda node: node,
+                 column: Callable[[Node, int], Node] | None = None):  # fmt: skip
+        self.shared, self.column = shared, column or _symbol
         self.columns: dict[tuple[Node, int], Node] = {}
         self.known: dict[int, Node | PerPoint] = {
             leaf.serial: PerPoint(point, 0, leaf.shape[0]) for leaf, point in lanes.items()
@@ -83,8 +84,7 @@ class Unbatch:
         if fixed is not None:
             return self.shared(fixed)
         if (value, axis) not in self.columns:
-            shape = value.shape[:axis] + value.shape[axis + 1 :]
-            self.columns[value, axis] = symbol(("column", value.serial, axis), shape, value.dtype)
+            self.columns[value, axis] = self.column(value, axis)
         return self.columns[value, axis]
 
     def _without(self, node: Node, axis: int) -> Node | None:
@@ -118,12 +118,15 @@ class Unbatch:
         return None if any(a is None for a in args) else _written(node, args, axes, axis)  # type: ignore[arg-type]
 
 
+def _symbol(array: Node, axis: int) -> Node:
+    return symbol(("column", array.serial, axis), array.shape[:axis] + array.shape[axis + 1 :], array.dtype)
+
+
 def refuse(node: Node, why: str, fix: str = "") -> CompileError:
     """The error for a node that has no form for one point."""
     shapes = " and ".join(str(a.shape) for a in node.args)
-    error = CompileError(f"{node.op.name} of {shapes or node.shape} cannot be written for one point", why=why, fix=fix)
-    error.node = node  # type: ignore[attr-defined]
-    return error
+    return CompileError(f"{node.op.name} of {shapes or node.shape} cannot be written for one point", why=why, fix=fix,
+                        node=node, code="not-pointwise")  # fmt: skip
 
 
 def _sum_points(x: Node, length: int) -> Node:
@@ -286,6 +289,8 @@ def _product(a_letters: str, b_letters: str, out: str, a: Node, b: Node) -> Node
                     total = term if total is None else TABLE["add"].make((total, term))
             length = y.shape[1 - i]
             return broadcast(constant(0.0) if total is None else total, (length,))
+    if out == b_letters + a_letters and len(out) == 2:  # outer products have one form
+        a_letters, b_letters, a, b = b_letters, a_letters, b, a
     names: dict[str, str] = {}
     for letter in a_letters + b_letters:
         names.setdefault(letter, chr(ord("a") + len(names)))
@@ -322,6 +327,8 @@ def _attribute(node: Node) -> Any:
         return MISSING
     probes = [symbol(("probe", k), a.shape, a.dtype, SHARED) for k, a in enumerate(node.args)]
     for attr in _earlier(node.attr):
+        if attr == node.attr and max(p.ndim for p in probes) < 3:
+            continue  # without axes of its own it works on matrices, and a point has none
         try:
             batched = batch(node.args[0].shape[0], attr, *probes)
         except (TypeError, IndexError, ValueError):  # not an attribute of this primitive
@@ -346,9 +353,3 @@ def _earlier(attr: Any) -> list[Hashable]:
     first = (less(attr[0]), *attr[1:]) if isinstance(attr, tuple) and attr else attr
     # a negative axis would be the axis of points itself
     return [x for x in (less(attr), first, attr) if counts(x)]
-
-
-def unbatch(outputs: Iterable[Node], lanes: Mapping[Node, Node]) -> list[Node | PerPoint]:
-    """The outputs for one point, in one step; see `Unbatch`."""
-    mode = Unbatch(lanes)
-    return [mode.of(y) for y in outputs]

@@ -1,0 +1,97 @@
+"""Sums over points as a kernel makes them: matrices are outer products, thin ones vectors, what is put together falls apart."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..graph import Node, walk
+from ..primitive import BROADCAST, TABLE, broadcast
+from ..types import SHARED
+from .schedule import Target, unsupported
+
+THIN = 4  # so few rows or columns of a matrix are sums of vectors: an outer product would not fill its block
+
+
+def merge_sums(roots: Sequence[Node], length: Callable[[Node], int]) -> list[Node]:
+    """The same shared values, where a sum of two sums over the same points is one sum: one product then serves all channels."""
+    order = walk(roots, stop=lambda n: n.op is TABLE["sum_points"])
+    uses = Counter(a.serial for n in order if n.op is not TABLE["sum_points"] for a in n.args)
+    uses.update(r.serial for r in roots)
+    new: dict[int, Node] = {}
+    for n in order:
+        if n.op is TABLE["sum_points"] or not n.args:
+            new[n.serial] = n
+            continue
+        args = tuple(new[a.serial] for a in n.args)
+        if n.op in (TABLE["add"], TABLE["subtract"]) and all(
+            a.op is TABLE["sum_points"] and a.shape == n.shape and uses[old.serial] == 1
+            for a, old in zip(args, n.args, strict=True)
+        ) and length(args[0]) == length(args[1]):  # fmt: skip
+            new[n.serial] = TABLE["sum_points"].make((n.op.make(tuple(a.args[0] for a in args)),))
+        else:
+            same = all(a is b for a, b in zip(args, n.args, strict=True))
+            new[n.serial] = n if same else n.op.make(args, n.attr)
+    return [new[r.serial] for r in roots]
+
+
+def targets_of(node: Node, kind: str, offset: int, factor: Node | None = None) -> list[Target]:
+    """The targets that put a value per point, in C order, at `offset`; with each point's `factor`."""
+    if node.ndim > 2:
+        raise unsupported(node, "values per point are scalars, vectors and sums of outer products here")
+    strides = tuple(int(np.prod(node.shape[i + 1 :])) for i in range(node.ndim))
+    return [Target(n if factor is None else _times(factor, n), kind, at, steps)
+            for n, at, steps in _pieces(node, offset, strides)]  # fmt: skip
+
+
+def _times(factor: Node, node: Node) -> Node:
+    if node.ndim == 2 and node.op in (TABLE["add"], TABLE["subtract"]):
+        return node.op.make(tuple(_times(factor, a) for a in node.args))
+    if node.ndim == 2 and node.op.sort == "multilinear":
+        a, b = node.args
+        return node.op.make((a, _times(factor, b)), node.attr)
+    return broadcast(TABLE["multiply"].make((factor, node)), node.shape)
+
+
+def _pieces(node: Node, offset: int, strides: tuple[int, ...]) -> list[tuple[Node, int, tuple[int, ...]]]:
+    """A value as parts that a loop can have: (part, where it begins, its strides)."""
+    if node.ndim == 2 and min(node.shape) <= THIN:
+        axis = int(node.shape[1] < node.shape[0])
+        parts = [(part_of(node, axis, i), offset + i * strides[axis], strides[1 - axis :][:1]) for i in range(node.shape[axis])]
+    elif node.ndim == 1 and node.op is TABLE["stack"]:
+        parts = [(part, offset + i * strides[0], ()) for i, part in enumerate(node.args)]
+    elif node.ndim == 1 and node.op is TABLE["concatenate"]:
+        starts = np.cumsum([0] + [part.shape[0] for part in node.args]).tolist()
+        parts = [(part, offset + start * strides[0], strides) for part, start in zip(node.args, starts, strict=False)]
+    else:
+        return [(node, offset, strides)]
+    return [piece for part in parts for piece in _pieces(*part)]
+
+
+def part_of(node: Node, axis: int, i: int) -> Node:
+    """Row i (axis 0) or column i (axis 1) of a matrix per point."""
+    if node.ndim == 0:
+        return node
+    shape, op = node.shape[1 - axis :][:1], node.op
+    if node.lane is SHARED or node.ndim == 1:
+        key = (i,) if node.ndim == 1 or axis == 0 else ((0, node.shape[0], 1), i)
+        return TABLE["index"].make((node,), key)
+    if op is TABLE["contract"] and node.attr == "a,b->ab":
+        a, b = node.args[axis], node.args[1 - axis]
+        return broadcast(TABLE["multiply"].make((TABLE["index"].make((a,), (i,)), b)), shape)
+    if op.sort in ("elementwise", "select"):
+        return broadcast(op.make(tuple(part_of(a, axis, i) for a in node.args), node.attr), shape)
+    if op is BROADCAST and node.args[0].ndim < 2:
+        (x,) = node.args
+        return broadcast(x if axis == 0 or x.ndim == 0 else TABLE["index"].make((x,), (i,)), shape)
+    if op is TABLE["stack"]:
+        if node.attr == axis:
+            return node.args[i]
+        return op.make(tuple(TABLE["index"].make((a,), (i,)) for a in node.args), 0)
+    if op is TABLE["transpose"]:
+        return part_of(node.args[0], 1 - axis, i)
+    if op is TABLE["reshape"] and node.shape[axis] == 1:
+        return TABLE["reshape"].make(node.args, shape)
+    return TABLE["index"].make((node,), (i,) if axis == 0 else ((0, node.shape[0], 1), i))
