@@ -149,7 +149,7 @@ class Array:
     def numpy(self) -> np.ndarray:
         """The numbers, as a plain ndarray."""
         if self.number is None:
-            return np.array(self._leave(".numpy()") if any(is_input(n) for n in walk([self.node])) else number(self.node))
+            return np.array(self._leave(".numpy()"))
         if type(self.number) is Array:
             return self.number.numpy()
         return tell_left(self, ".numpy()", np.array(self.number))
@@ -172,7 +172,7 @@ class Array:
                     f"{how} would cut the derivative: this value depends on {leaf_name(leaf)}, which is being traced",
                     why="a plain number carries no derivative, and numpy cannot be told otherwise",
                     fix=f"use {instead}" if instead else
-                    "keep it an array: np.stack([...]) instead of np.array([...]) or assignment into a plain ndarray",
+                    "leave it out: operators and numpy functions take arrays; np.stack([...]) instead of np.array([...])",
                     code="would-cut",
                 )
         return number(self.node)
@@ -225,7 +225,7 @@ class Array:
     # -- numpy's protocols
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if not kwargs and method == "__call__" and ufunc in UFUNCS:
-            return operate(ufunc, *inputs)
+            return combine(ufunc, *inputs) if len(inputs) == 2 else operate(ufunc, *inputs)
         kwargs = {k: v for k, v in kwargs.items() if not (k == "where" and v is True)}
         if kwargs.get("out") is not None:
             raise TraceError(
@@ -355,37 +355,37 @@ class Array:
         if y.number is not None:
             self.serial, self.origin = y.serial, y.origin
 
-    def __add__(self, other): return operate(np.add, self, other)  # noqa: E704
-    def __radd__(self, other): return operate(np.add, other, self)  # noqa: E704
-    def __sub__(self, other): return operate(np.subtract, self, other)  # noqa: E704
-    def __rsub__(self, other): return operate(np.subtract, other, self)  # noqa: E704
-    def __mul__(self, other): return operate(np.multiply, self, other)  # noqa: E704
-    def __rmul__(self, other): return operate(np.multiply, other, self)  # noqa: E704
-    def __truediv__(self, other): return operate(np.divide, self, other)  # noqa: E704
-    def __rtruediv__(self, other): return operate(np.divide, other, self)  # noqa: E704
-    def __floordiv__(self, other): return operate(np.floor_divide, self, other)  # noqa: E704
-    def __rfloordiv__(self, other): return operate(np.floor_divide, other, self)  # noqa: E704
-    def __mod__(self, other): return operate(np.remainder, self, other)  # noqa: E704
-    def __rmod__(self, other): return operate(np.remainder, other, self)  # noqa: E704
+    def __add__(self, other): return combine(np.add, self, other)  # noqa: E704
+    def __radd__(self, other): return combine(np.add, other, self)  # noqa: E704
+    def __sub__(self, other): return combine(np.subtract, self, other)  # noqa: E704
+    def __rsub__(self, other): return combine(np.subtract, other, self)  # noqa: E704
+    def __mul__(self, other): return combine(np.multiply, self, other)  # noqa: E704
+    def __rmul__(self, other): return combine(np.multiply, other, self)  # noqa: E704
+    def __truediv__(self, other): return combine(np.divide, self, other)  # noqa: E704
+    def __rtruediv__(self, other): return combine(np.divide, other, self)  # noqa: E704
+    def __floordiv__(self, other): return combine(np.floor_divide, self, other)  # noqa: E704
+    def __rfloordiv__(self, other): return combine(np.floor_divide, other, self)  # noqa: E704
+    def __mod__(self, other): return combine(np.remainder, self, other)  # noqa: E704
+    def __rmod__(self, other): return combine(np.remainder, other, self)  # noqa: E704
     def __divmod__(self, other): return self // other, self % other  # noqa: E704
     def __rdivmod__(self, other): return other // self, other % self  # noqa: E704
-    def __pow__(self, other): return operate(np.power, self, other)  # noqa: E704
-    def __rpow__(self, other): return operate(np.power, other, self)  # noqa: E704
-    def __matmul__(self, other): return operate(np.matmul, self, other)  # noqa: E704
-    def __rmatmul__(self, other): return operate(np.matmul, other, self)  # noqa: E704
+    def __pow__(self, other): return combine(np.power, self, other)  # noqa: E704
+    def __rpow__(self, other): return combine(np.power, other, self)  # noqa: E704
+    def __matmul__(self, other): return combine(np.matmul, self, other)  # noqa: E704
+    def __rmatmul__(self, other): return combine(np.matmul, other, self)  # noqa: E704
     def __neg__(self): return operate(np.negative, self)  # noqa: E704
     def __pos__(self): return self.copy()  # noqa: E704
     def __abs__(self): return operate(np.absolute, self)  # noqa: E704
-    def __lt__(self, other): return operate(np.less, self, other)  # noqa: E704
-    def __le__(self, other): return operate(np.less_equal, self, other)  # noqa: E704
-    def __gt__(self, other): return operate(np.greater, self, other)  # noqa: E704
-    def __ge__(self, other): return operate(np.greater_equal, self, other)  # noqa: E704
-    def __eq__(self, other): return operate(np.equal, self, other)  # noqa: E704
-    def __ne__(self, other): return operate(np.not_equal, self, other)  # noqa: E704
-    def __and__(self, other): return operate(np.logical_and, self, other)  # noqa: E704
-    def __rand__(self, other): return operate(np.logical_and, other, self)  # noqa: E704
-    def __or__(self, other): return operate(np.logical_or, self, other)  # noqa: E704
-    def __ror__(self, other): return operate(np.logical_or, other, self)  # noqa: E704
+    def __lt__(self, other): return combine(np.less, self, other)  # noqa: E704
+    def __le__(self, other): return combine(np.less_equal, self, other)  # noqa: E704
+    def __gt__(self, other): return combine(np.greater, self, other)  # noqa: E704
+    def __ge__(self, other): return combine(np.greater_equal, self, other)  # noqa: E704
+    def __eq__(self, other): return combine(np.equal, self, other)  # noqa: E704
+    def __ne__(self, other): return combine(np.not_equal, self, other)  # noqa: E704
+    def __and__(self, other): return combine(np.logical_and, self, other)  # noqa: E704
+    def __rand__(self, other): return combine(np.logical_and, other, self)  # noqa: E704
+    def __or__(self, other): return combine(np.logical_or, self, other)  # noqa: E704
+    def __ror__(self, other): return combine(np.logical_or, other, self)  # noqa: E704
     def __invert__(self): return operate(np.logical_not, self)  # noqa: E704
 
 
@@ -509,37 +509,73 @@ class Traced(Exception):
 
 def operate(ufunc: np.ufunc, *xs: Any) -> Any:
     """A ufunc on whatever the user wrote: at once where there are numbers, else as a node."""
-    numbers, root = [], None
+    numbers = []
     for x in xs:
         if type(x) is Array:
-            number = x.number
-            if number is None:
+            if x.number is None:
                 return UFUNCS[ufunc](*xs)
-            if root is None:
-                root = x.root
-            numbers.append(number)
+            numbers.append(x.number)
         elif isinstance(x, Readable):
             return operate(ufunc, *[y.read() if isinstance(y, Readable) else y for y in xs])
         else:
             numbers.append(x)
     try:
         value = ufunc(*numbers)
-    except (TypeError, ValueError) as error:
-        raise refused(ufunc, UFUNCS[ufunc], xs, {}, error) from None
+    except (TypeError, ValueError):
+        UFUNCS[ufunc](*xs)  # says more about shapes
+        raise
+    return _made(ufunc, xs, value)
+
+
+def combine(ufunc: np.ufunc, a: Any, b: Any) -> Any:
+    """`operate` for two arguments, written out: this is nearly every operation of every program."""
+    if type(a) is Array:
+        x = a.number
+    elif isinstance(a, Readable):
+        a = a.read()
+        x = a.number
+    else:
+        x = a
+    if type(b) is Array:
+        y = b.number
+    elif isinstance(b, Readable):
+        b = b.read()
+        y = b.number
+    else:
+        y = b
+    if x is None or y is None:
+        return UFUNCS[ufunc](a, b)
+    try:
+        value = ufunc(x, y)
+    except (TypeError, ValueError):
+        UFUNCS[ufunc](a, b)
+        raise
+    return _made(ufunc, (a, b), value)
+
+
+def _made(ufunc: np.ufunc, xs: tuple, value: Any) -> Array:
+    """The eager array that a ufunc made, told to who watches; `eager`, `user_code` and `Event` written out."""
     if type(value) is Array and ACTIVE.trace is None:
         raise escaped(value.node)
-    # `eager` and `user_code` written out: this is every operation of every program
-    frame = _getframe(2)
+    frame = _getframe(3)
     code, at = frame.f_code, frame.f_lasti
     if known_files.get(code.co_filename, True):
-        code, at = user_code(3)
+        code, at = user_code(4)
     y = _new(Array)
-    y._node = y.space = y.used = None
+    y._node = y.space = y.used = y.root = None
     y.view = False
-    y.number, y.origin, y.root, y.serial = value, (ufunc, code, at), root, next(_serials)
+    y.number, y.origin, y.serial = value, (ufunc, code, at), next(_serials)
+    arrays = []
+    for x in xs:
+        if type(x) is Array:
+            arrays.append(x)
+            if x.root is not None and y.root is None:
+                y.root = x.root
     watchers = ACTIVE.watchers
     if watchers:
-        event = Event(ufunc, UFUNCS[ufunc], xs, {}, [x for x in xs if type(x) is Array], [y], code, at)
+        event = _new(Event)
+        event.function, event.rule, event.args, event.kwargs, event.record = ufunc, UFUNCS[ufunc], xs, {}, None
+        event.arrays, event.outputs, event.code, event.at = arrays, [y], code, at
         for watcher in watchers:
             watcher.operation(event)
     return y
