@@ -4,6 +4,7 @@ from . import rules  # noqa: F401  (fills the table of primitives)
 from .array import Array, lift
 from .checking import check_derivatives
 from .compile import BoundProgram, PointProgram
+from .control import cond, scan, while_loop
 from .custom import custom_gradient, recompute_grad
 from .errors import (
     ArgumentError,
@@ -31,7 +32,7 @@ from .variable import Variable, constant
 
 __all__ = [
     "GradientTape", "TapeError", "TapeWarning", "UnconnectedWarning", "Variable", "check_numerics", "constant",
-    "custom_gradient", "debug_numerics", "recompute_grad",
+    "cond", "custom_gradient", "debug_numerics", "recompute_grad", "scan", "while_loop",
     "POINT", "SHARED", "SYMBOL", "VIEW", "ArgumentError", "Array", "AutodiffError", "BoundProgram", "Collapsed", "CompileError",
     "DifferentiationError", "Forward", "Laplacian", "Node", "NoRuleError", "NumericsError", "PointProgram",
     "ShapeError", "Taylor", "TraceError", "check_derivatives", "evaluate", "forward", "grad", "hessian", "hvp",

@@ -22,6 +22,7 @@ from .recording import ACTIVE, Event, Place, name_of_operation, user_code
 LOG = logging.getLogger("autodiff")
 NOTED: list[str] = []  # where single precision was noted, once
 NOTHING: tuple[Any, ...] = ()
+_new = object.__new__
 
 
 class Step:
@@ -75,7 +76,9 @@ class Record:
 
     def __init__(self, function: Any, pattern: Pattern, numbers: Sequence[Any], serials: Sequence[int],
                  outputs: Sequence[Array], code: CodeType, at: int):  # fmt: skip
-        self.step = Step("operation", function, serials, [y.serial for y in outputs], pattern.connected, code, at)
+        step = self.step = _new(Step)  # its __init__ written out: a record is made for every operation
+        step.kind, step.function, step.ins, step.outs = "operation", function, serials, [y.serial for y in outputs]
+        step.connected, step.code, step.at = pattern.connected, code, at
         self.pattern = pattern
         arguments, results = pattern.needs or pattern.needed()
         self.kept: Sequence[Any] = NOTHING
@@ -133,7 +136,7 @@ def trace(pattern: Pattern, args: Sequence[Any]) -> list[Array]:
     return [Array(n) for n in pattern.nodes(args)]
 
 
-def settle(arrays: list[Array], name: str) -> list[Array]:
+def settle(arrays: list[Array], name: str, how: str = "a transform of") -> list[Array]:
     """What a transform made of eager arrays is eager again, told as one operation; what is still traced stays as it is."""
     nodes = [a.node for a in arrays]
     below = walk(nodes, stop=lambda n: isinstance(n.attr, Held))
@@ -141,7 +144,7 @@ def settle(arrays: list[Array], name: str) -> list[Array]:
     if not held or any(n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, Argument) for n in below):
         return arrays
     code, at = user_code(2)
-    title = f"a transform of {name}"
+    title = f"{how} {name}"
     symbolic = any(type(n.attr.value) is Array for n in held)
     outputs = [eager(y, (title, code, at)) for y in (map(Array, nodes) if symbolic else map(np.asarray, evaluate(nodes)))]
     if ACTIVE.watchers:
@@ -166,6 +169,9 @@ def record_of(event: Event) -> Any:
     return record
 
 
+CONNECTED = (True,)
+
+
 class Identity:
     """A variable was read: cotangents go on as they are."""
 
@@ -174,8 +180,9 @@ class Identity:
     pattern, kept = None, NOTHING
 
     def __init__(self, variable: int, value: Array):
-        _, code, at = value.origin
-        self.step = Step("read", "read", (variable,), (value.serial,), (True,), code, at)
+        step = self.step = _new(Step)
+        step.kind, step.function, step.ins, step.outs, step.connected = "read", "read", (variable,), (value.serial,), CONNECTED
+        _, step.code, step.at = value.origin
 
     def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
         return ((0, cotangents[0]),)

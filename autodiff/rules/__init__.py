@@ -4,12 +4,16 @@ from . import (
     activations,
     arithmetic,
     assembly,
+    bodies,
+    choice,
     contraction,
     curves,
     elementwise,
     layout,
     linalg,
+    loop,
     order,
+    packing,
     reduction,
     scan,
     special,
@@ -18,6 +22,6 @@ from . import (
 )
 
 __all__ = [
-    "activations", "arithmetic", "assembly", "contraction", "curves", "elementwise", "layout", "linalg", "order", "reduction",
-    "scan", "special", "statistics", "written_out",
+    "activations", "arithmetic", "assembly", "bodies", "choice", "contraction", "curves", "elementwise", "layout", "linalg",
+    "loop", "order", "packing", "reduction", "scan", "special", "statistics", "written_out",
 ]  # fmt: skip

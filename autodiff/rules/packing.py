@@ -13,7 +13,7 @@ import numpy as np
 
 from ..array import Array
 from ..graph import CONSTANT, Node, constant
-from ..primitive import BROADCAST, FUNCTIONS, TABLE, broadcast, is_zero
+from ..primitive import BROADCAST, FUNCTIONS, broadcast, is_zero
 from ..types import FLOAT, Shape
 from .arithmetic import ADD
 from .layout import CONCATENATE, INDEX, RESHAPE, SCATTER
@@ -72,9 +72,9 @@ def cast(node: Node, dtype: np.dtype) -> Node:
 
 
 def typed(node: Node, shape: Shape, dtype: np.dtype) -> Node:
-    """A node with this shape and dtype; a number written in the program is left to be stored with the dtype."""
+    """A node with this shape and dtype; a number written in the program may keep another precision."""
     node = broadcast(node, shape)
-    return node if is_fill(node) else cast(node, dtype)
+    return node if is_fill(node) and node.dtype.kind == dtype.kind else cast(node, dtype)
 
 
 def cut(flat: Node, window: Window) -> Node:
@@ -117,6 +117,3 @@ def cotangent(ct: Node, window: Window) -> Node | None:
             return cut(inner, Window(window.start - low, window.shape, window.dtype))
     found = cut(ct, window)
     return None if is_zero(found) else found
-
-
-__all__ = ["TABLE", "Form", "Window", "cast", "cotangent", "cut", "form", "is_fill", "packed", "part", "typed", "windows"]

@@ -24,7 +24,7 @@ FLOORS = {
         function
         checking custom health
         tape functional control
-        explain tracing signature sweep
+        explain tracing signature sweep inside
         record
         compile pattern variable
         program
