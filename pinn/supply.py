@@ -50,7 +50,9 @@ class Supply:
             outputs = self.network.apply(weights, np.stack(inputs))
             fields |= {unknown: ad.Array(outputs[k].node, space) for k, unknown in enumerate(unknowns)}
         # One Forward for each coordinate, shared by everybody who asks, so that no derivative is made twice.
-        directions = {name: ad.Forward({space.coordinate(name).node: ONE}) for name in space.coordinates}
+        directions: dict[str, ad.Forward] = {}
+        for name in reversed(space.coordinates):
+            directions[name] = ad.Forward({space.coordinate(name).node: ONE}, later=tuple(directions.values()))
         for name, value in {"space": space, "blocks": tuple(blocks), "fields": fields, "directions": directions,
                             "layout": Layout(tuple(slot for _, layout in blocks for slot in layout))}.items():
             object.__setattr__(self, name, value)
@@ -90,6 +92,11 @@ class Supply:
         return tuple(ad.Array(node, self.space) for node in nodes)
 
     def _collapsed(self, sum_: Collapse) -> ad.Node:
+        if sum_.root:
+            operator = ad.Collapsed([(self.directions[name], a) for name, a in sum_.root], constant=True)
+            once = operator.of(self.fields[sum_.unknown].node)
+            twice = None if once is None else operator.of(once)
+            return ad.lift(0.0) if twice is None else twice
         parts = {order: [(self.directions[index[0]], ratio) for index, ratio in sum_.parts if len(index) == order]
                  for order in (1, 2)}
         total = ad.Collapsed(parts[2], parts[1]).of(self.fields[sum_.unknown].node)
@@ -121,10 +128,14 @@ class Supply:
 
 @dataclass(frozen=True)
 class Collapse:
-    """A sum of derivatives of one unknown, sum_k ratio_k u_k, that residuals need only as a whole: one channel carries it."""
+    """A sum of derivatives of one unknown, sum_k ratio_k u_k, that residuals need only as a whole: one channel carries it.
+
+    If the sum is (sum_i a_i D_i^2)^2 u, such as the biharmonic operator, `root` has the a_i.
+    """
 
     unknown: str
     parts: tuple[tuple[Index, float], ...]
+    root: tuple[tuple[str, float], ...] = ()
 
     def __str__(self) -> str:
         return " + ".join(("" if ratio == 1 else f"{ratio:.4g} ") + f"{self.unknown}_{''.join(index)}"
@@ -141,21 +152,37 @@ def find_collapses(residuals: Sequence[ad.Array], space: JetSpace) -> list[Colla
     for unknown, indices in demands(residuals).items():
         groups: dict[tuple, list[tuple[Index, float]]] = {}
         for index in indices:
-            if not _is_last(index, indices):
+            if not _is_last(index, indices) and not _is_fourth(index, indices):
                 continue
             partials = ad.forward([residual.node for residual in residuals], {space.jet(unknown, index).node: ONE})
             split = [(1.0, None) if partial is None else _split_number(partial) for partial in partials]
             size = next((number for (number, _), partial in zip(split, partials, strict=True) if partial is not None), 0.0)
             if size:
-                shape = tuple((number / size if partial is not None else 0.0, rest)
+                shape: tuple = tuple((number / size if partial is not None else 0.0, rest)
                               for (number, rest), partial in zip(split, partials, strict=True))
-                groups.setdefault(shape, []).append((index, size))
-        for shape, members in groups.items():
+                groups.setdefault((len(index) == 4, shape), []).append((index, size))
+        for (fourth, shape), members in groups.items():
             leaves = {space.jet(unknown, index).node for index, _ in members}
             below = ad.walk([rest for _, rest in shape if rest is not None])
-            if len(members) > 1 and leaves.isdisjoint(below):
-                found.append(Collapse(unknown, tuple((index, size / members[0][1]) for index, size in members)))
+            parts = tuple((index, size / members[0][1]) for index, size in members)
+            root = find_root(parts) if fourth else ()
+            if len(members) > 1 and leaves.isdisjoint(below) and (root or not fourth):
+                found.append(Collapse(unknown, parts, root))
     return found
+
+
+def find_root(parts: Sequence[tuple[Index, float]]) -> tuple[tuple[str, float], ...]:
+    """The a_i with sum_k ratio_k u_k = (sum_i a_i D_i^2)^2 u for fourth derivatives u_k; nothing if there are none."""
+    ratios = {tuple(sorted(index)): ratio for index, ratio in parts}
+    axes = sorted({name for index in ratios for name in index})
+    first = (axes[0],) * 2
+    if ratios.get(first * 2, 0.0) <= 0.0:
+        return ()
+    start = np.sqrt(ratios[first * 2])
+    root = {name: ratios.get((*first, name, name), 0.0) / start / (1 if name == axes[0] else 2) for name in axes}
+    square = {(i, i, j, j): root[i] * root[j] * (1 if i == j else 2) for i in axes for j in axes if i <= j}
+    same = set(square) == set(ratios) and all(np.isclose(square[k], ratios[k], rtol=1e-14) for k in square)
+    return tuple(root.items()) if same else ()
 
 
 def _is_last(index: Index, indices: list[Index]) -> bool:
@@ -164,6 +191,11 @@ def _is_last(index: Index, indices: list[Index]) -> bool:
     if not axis or index not in (axis, axis * 2):
         return False
     return not any(other.count(axis[0]) >= len(index) for other in indices if other != index)
+
+
+def _is_fourth(index: Index, indices: list[Index]) -> bool:
+    """Whether a derivative is u_iiii or u_iijj, and no other one of so high an order is made from it."""
+    return len(index) == 4 and index[0] == index[1] and index[2] == index[3] and all(len(other) <= 4 for other in indices)
 
 
 def _split_number(node: ad.Node) -> tuple[float, ad.Node | None]:

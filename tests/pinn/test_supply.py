@@ -134,6 +134,11 @@ RESIDUALS = {
     "flow": (lambda u, v: (u * u.x + v * u.y - laplacian(u) / 40, u * v.x + v * v.y - laplacian(v) / 40, u.x + v.y),
              "u_xx + u_yy; v_xx + v_yy"),
     "in two residuals": (lambda u, v: (laplacian(u) + v, v - 2 * laplacian(u) + u.t), "u_xx + u_yy"),
+    "biharmonic": (lambda u, v: laplacian(laplacian(u)) + v, "u_xxxx + 2 u_xxyy + u_yyyy"),
+    "plate": (lambda u, v: 3 * u.xxxx + 24 * u.xxyy + 48 * u.yyyy + u.t + v, "u_xxxx + 8 u_xxyy + 16 u_yyyy"),
+    "Swift-Hohenberg": (lambda u, v: u.t + laplacian(laplacian(u)) + 2 * laplacian(u) + v,
+                        "u_xxxx + 2 u_xxyy + u_yyyy"),
+    "opposite signs": (lambda u, v: u.xxxx - 2 * u.xxyy + u.yyyy + v, "u_xxxx - 2 u_xxyy + u_yyyy"),
     # what must stay apart
     "different coefficients": (lambda u, v, x: u.xx + x * u.yy + v, ""),
     "not linear": (lambda u, v: u.xx * u.yy + v, ""),
@@ -142,7 +147,9 @@ RESIDUALS = {
     "in a selection": (lambda u, v: np.where(u.xx > 0, u.xx, 2 * u.xx) + u.yy + v, ""),
     "a step to another": (lambda u, v: u.xx + u.yy + u.xxy + u.xyy + v, ""),
     "half of it a step": (lambda u, v: u.t + u.tt + u.xx + v, "u_tt + u_xx"),
-    "biharmonic": (lambda u, v: laplacian(laplacian(u)) + v, ""),
+    "no square": (lambda u, v: u.xxxx + u.xxyy + u.yyyy + v, ""),
+    "fourth derivatives alone": (lambda u, v: u.xxxx + 2 * u.xxyy + u.yyyy + v + u.xxxx * u, ""),
+    "a fifth": (lambda u, v: laplacian(laplacian(u)) + v + u.xxxxy, ""),
     "opposite ratios": (lambda u, v: (u.xx + u.yy + v, u.xx - u.yy), ""),
 }  # fmt: skip
 
@@ -186,7 +193,8 @@ def test_conditions_keep_their_data_and_normals():
 
 
 @pytest.mark.parametrize(("equation", "channels", "apart"), [
-    ("burgers", 3, 4), ("laplace", 4, 5), ("wave", 4, 5), ("convection", 2, 3), ("biharmonic", 13, 13)])
+    ("burgers", 3, 4), ("laplace", 4, 5), ("wave", 4, 5), ("convection", 2, 3), ("biharmonic", 10, 13),
+    ("Swift-Hohenberg", 11, 14)])
 def test_channels(equation, channels, apart):
     problem = stated(RESIDUALS[equation][0])
     supply = Supply(problem, MLP(width=16, depth=3))
