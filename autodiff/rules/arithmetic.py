@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..array import Array, call
@@ -134,6 +136,10 @@ def _gated_shape(attr: None, a: Node, b: Node) -> Shape:
 
 
 def _gated_value(attr: None, batched: tuple[bool, bool], a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    if batched == (False, False):
+        y = np.multiply(a, b)
+        # a sum of squares is finite only if all is, and then there is nothing to win over; it costs less than looking
+        return y if math.isfinite(np.vdot(y, y)) else np.where(a == 0, 0.0, y)
     a, b = np.asarray(a), np.asarray(b)
     inner = max(x.ndim - p for x, p in zip((a, b), batched, strict=True))
     a, b = (x.reshape(x.shape[:1] + (1,) * (inner - x.ndim + 1) + x.shape[1:]) if p else x

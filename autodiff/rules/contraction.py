@@ -50,8 +50,9 @@ def _plan(spec: str, batched: tuple[bool, bool]) -> str:
     return f"{'Z' * batched[0]}{a},{'Z' * batched[1]}{b}->{'Z' * any(batched)}{out}"
 
 
-# what the transposes of a product of two matrices are, without the overhead of einsum
+# products of two matrices, and what their transposes are, without the overhead of einsum
 MATRICES = {
+    "ab,bc->ac": np.matmul, "ab,b->a": np.matmul, "a,ab->b": np.matmul, "a,a->": np.matmul, "a,b->ab": np.multiply.outer,
     "ab,cb->ac": lambda a, b: np.matmul(a, b.T), "ab,bc->ca": lambda a, b: np.matmul(a, b).T,
     "ab,ac->bc": lambda a, b: np.matmul(a.T, b), "ab,ac->cb": lambda a, b: np.matmul(b.T, a),
     "ab,cb->ca": lambda a, b: np.matmul(b, a.T), "ab,ca->bc": lambda a, b: np.matmul(a.T, b.T),
@@ -61,13 +62,8 @@ MATRICES = {
 
 
 def _value(spec: str, batched: tuple[bool, bool], a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    if not any(batched):
-        if spec in ("ab,bc->ac", "ab,b->a", "a,ab->b", "a,a->"):
-            return np.matmul(a, b)
-        if spec == "a,b->ab":
-            return np.multiply.outer(a, b)
-        if (matrices := MATRICES.get(spec)) is not None:
-            return matrices(a, b)
+    if spec in MATRICES and batched == (False, False):
+        return MATRICES[spec](a, b)
     if spec == "ab,b->a" and batched == (False, True):
         return b @ a.T
     return np.einsum(_plan(spec, batched), a, b, optimize=True)

@@ -61,8 +61,8 @@ def _slope(name: str, value: Callable, derivative: Callable, domain: tuple = (-2
 
 
 def _sech2_value(x):
-    e = np.exp(-2.0 * np.abs(x))
-    return 4.0 * e / ((1.0 + e) * (1.0 + e))
+    y = 1.0 / np.cosh(x)  # zero where the cosine is infinite, long after the square has left the range of numbers
+    return y * y
 
 
 #                    name       value       text                first derivative               cost, where to test

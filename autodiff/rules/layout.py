@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from functools import reduce
 from typing import Any
 
@@ -53,7 +54,11 @@ def _sum_transpose(ct: Node, index: int, node: Node) -> Node:
     return broadcast(ct if ct.shape in ((), kept) else RESHAPE.make((ct,), kept), x.shape)
 
 
-SUM = Linear("sum", lambda axes, batch, x: x.sum(tuple([a + batch for a in axes])), _axes_shape, _sum_transpose, _sum_simplify,
+def _sum_value(axes: tuple[int, ...], batch: int, x: np.ndarray) -> np.ndarray:
+    return np.add.reduce(x, tuple([a + batch for a in axes]) if batch else axes)
+
+
+SUM = Linear("sum", _sum_value, _axes_shape, _sum_transpose, _sum_simplify,
              batch=lambda n, axes, x: SUM.make((x,), tuple(a + 1 for a in axes)))  # fmt: skip
 
 
@@ -366,9 +371,8 @@ def _getitem(x: Array, key: Any) -> Array:
     if any(isinstance(k, Array) for k in keys):  # the shape may depend on the numbers, so they must be known
         keys = tuple(number(k.node) if isinstance(k, Array) else k for k in keys)
         key = keys if isinstance(key, tuple) else keys[0]
-    if any(isinstance(k, (list, np.ndarray)) for k in keys):
-        positions = np.arange(x.size).reshape(x.shape)[key]
-        return take_flat(x, positions)
+    if any(isinstance(k, (list, np.ndarray, bool, np.bool_)) for k in keys):
+        return take_flat(x, _positions(x, key))
     used = sum(k is not None and k is not Ellipsis for k in keys)
     if used > x.ndim:
         raise IndexingError(f"too many indices: {used} for an array of shape {x.shape}", fix=f"at most {x.ndim}", code="index")
@@ -380,13 +384,29 @@ def _getitem(x: Array, key: Any) -> Array:
         if k is None:
             shape.append(1)
             continue
-        normal = normal_key(k if isinstance(k, slice) else int(k), x.shape[axis])
+        normal = normal_key(k if isinstance(k, slice) else _place(k), x.shape[axis])
         attr.append(normal)
         if not isinstance(normal, int):
             shape.append(len(range(*normal)))
         axis += 1
-    y = call(INDEX, x, attr=tuple(attr)) if attr else x
+    y = call(INDEX, x, attr=tuple(attr)) if attr else x.copy()
     return np.reshape(y, tuple(shape) + x.shape[axis:]) if any(k is None for k in full) else y
+
+
+def _positions(x: Array, key: Any) -> np.ndarray:
+    """Where in x.ravel() the elements of x[key] stand."""
+    try:
+        return np.arange(x.size).reshape(x.shape)[key]
+    except IndexError as error:
+        raise IndexingError(str(error), fix="the axes of the array are those of x.shape", code="index") from None
+
+
+def _place(key: Any) -> int:
+    try:
+        return operator.index(key)
+    except TypeError:
+        raise IndexingError(f"an index is an integer, a slice, None, ... or an array, not {key!r}",
+                            fix=f"x[{int(key)}]" if isinstance(key, float) else "x[int(i)]", code="index") from None  # fmt: skip
 
 
 def _pick(x: Array, indices: Array) -> Array:
@@ -405,7 +425,7 @@ def _setitem(x: Array, key: Any, value: Any) -> Array:
         mask = np.reshape(key, key.shape + (1,) * (x.ndim - key.ndim))
         return np.where(mask, value.astype(x.dtype), x)
     keys = tuple(number(k.node) if isinstance(k, Array) else k for k in (key if isinstance(key, tuple) else (key,)))
-    positions = np.arange(x.size).reshape(x.shape)[keys if isinstance(key, tuple) else keys[0]]
+    positions = _positions(x, keys if isinstance(key, tuple) else keys[0])
     last = np.full(x.size, -1)
     last[positions.ravel()] = np.arange(positions.size)
     given = take_flat(np.broadcast_to(value, positions.shape), np.maximum(last, 0))
