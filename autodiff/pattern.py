@@ -32,13 +32,14 @@ class Pattern:
     `compiler(leaves, outputs, name)` makes the function that computes it, and its derivatives.
     """
 
-    __slots__ = ("name", "leaves", "outputs", "connected", "selects", "needs", "coarse", "compiler", "_pullbacks", "_run")
+    __slots__ = ("name", "leaves", "outputs", "connected", "whole", "selects", "needs", "coarse", "compiler", "_pullbacks", "_run")
 
     def __init__(self, name: str, leaves: Sequence[Node], outputs: Sequence[Node], compiler: Callable = straight_line):
         self.name, self.leaves, self.outputs, self.compiler = name, tuple(leaves), tuple(outputs), compiler
         reached = walk([y for y in outputs if _differentiable(y)], stop=lambda n: not _differentiable(n))
         live = {n.serial for n in reached if n.dtype.kind == "f"}
         self.connected = tuple(leaf.serial in live for leaf in self.leaves)
+        self.whole = all(self.connected)
         self.selects = any(n.op.sort == "select" for n in reached)
         # a derivative of a derivative in single precision
         self.coarse = name.startswith(GRADIENT) and any(leaf.dtype == np.float32 for leaf in leaves)
@@ -177,7 +178,14 @@ def pattern_of(event: Event) -> tuple[Pattern, list, list]:
     serials: list[int] = []
     ufunc = type(event.function) is np.ufunc
     for x in event.args:
-        _signature(x, parts, numbers, serials, ufunc)
+        if type(x) is Array:  # as below, without the call
+            number = x.number
+            parts.append(number.shape)
+            parts.append(number.dtype)
+            numbers.append(number)
+            serials.append(x.serial)
+        else:
+            _signature(x, parts, numbers, serials, ufunc)
     if event.kwargs:
         for name, x in event.kwargs.items():
             parts.append(name)

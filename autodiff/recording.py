@@ -119,8 +119,9 @@ def user_code(depth: int = 1) -> tuple[CodeType, int]:
     frame = sys._getframe(depth)
     while True:
         code = frame.f_code
-        inside = known_files.get(code.co_filename)
-        if inside is None:
+        try:
+            inside = known_files[code.co_filename]
+        except KeyError:
             inside = known_files[code.co_filename] = is_library(code.co_filename)
         if not inside or frame.f_back is None:
             return code, frame.f_lasti

@@ -170,20 +170,22 @@ class GradientTape:
                 self._history.cut("paused" if self._paused else "closed", event)
             return
         record = record_of(event)
-        step = record.step
-        places = tuple([tracked.get(s) for s in step.ins])
-        for place, connected in zip(places, step.connected, strict=True):
-            if connected and place is not None:
-                break
+        step, pattern, get = record.step, record.pattern, tracked.get
+        ins, outs, count = step.ins, step.outs, len(tracked)
+        if len(ins) == 2:
+            places: tuple = (get(ins[0]), get(ins[1]))
         else:
+            places = tuple([get(s) for s in ins])
+        if (pattern is None or not pattern.whole) and not any(
+            [c and p is not None for p, c in zip(places, step.connected, strict=True)]
+        ):
             self._history.cut("operation", event)
             return
-        count = len(tracked)
         self._records.append(record)
-        self._links.append((record.pattern, places, count) if record.pattern is not None else None)
-        for y in step.outs:
-            tracked[y] = count
-            count += 1
+        self._links.append((pattern, places, count) if pattern is not None else None)
+        tracked[outs[0]] = count
+        for y in outs[1:]:
+            tracked[y] = len(tracked)
 
     def read(self, variable: Any, value: Any) -> None:
         history, serial = self._history, variable.identity.serial

@@ -123,7 +123,8 @@ class Variable(Readable):
     # -- reading
     def read(self) -> Array:
         """Its present value, an array; a tape that watches the variable sees this."""
-        value = self.read_unwatched()
+        number = self._number if ACTIVE.trace is None else ACTIVE.trace.number_of(self)
+        value = eager(number, ("read", *user_code(2)), self.identity)
         for watcher in ACTIVE.watchers:
             watcher.read(self, value)
         return value
