@@ -23,7 +23,7 @@ import numpy as np
 from .errors import ArgumentError, AutodiffError, MissingError, NoRuleError, RefusedError, ShapeError, TraceError, scipy_call
 from .graph import CONSTANT, DATUM, SYMBOL, Node, constant, datum, walk
 from .interpret import number
-from .leaves import Argument, Held, Input, Name, argument, escaped, is_input, leaf_name, needs_number, unknown
+from .leaves import Argument, Held, Input, Name, argument, escaped, leaf_name, needs_number, unknown
 from .primitive import FUNCTIONS, SAME, TABLE, UFUNCS
 from .recording import ACTIVE, Event, known_files, name_of_operation, tell_left, user_code
 

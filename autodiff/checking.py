@@ -57,7 +57,7 @@ def check_derivatives(f: Callable, *args: Any, order: int = 2) -> Report:
     doi:10.1137/120873558, do so with Taylor remainders), and <w, J v> = <J^T w, v>.  Raises DifferentiationError with a table
     of what failed; answers a Report.
     """
-    if order < 1:
+    if not isinstance(order, int) or order < 1:
         raise ArgumentError(f"order={order}: derivatives start at 1", fix="order=1 checks the first, order=2 the second too",
                             code="order")  # fmt: skip
     names = argument_names(f, len(args))

@@ -56,7 +56,7 @@ def _fresh(x: Any, name: str, outside: dict[Node, Node]) -> Array:
             leaf = argument(node, name)
         outside[leaf] = node
         return Array(leaf)
-    if not isinstance(x, (bool, int, float, np.generic, np.ndarray)):
+    if not isinstance(x, (bool, int, float, complex, np.generic, np.ndarray)):
         raise ArgumentError(f"the argument {name!r} is a {type(x).__name__}, which has no derivative",
                             why="only numbers can move by a small amount", code="argument-kind",
                             fix="pass floats, arrays of floats, or tuples, lists and dicts of them")  # fmt: skip
@@ -68,6 +68,10 @@ def _fresh(x: Any, name: str, outside: dict[Node, Node]) -> Array:
 
 
 def _floating(dtype: np.dtype, name: str) -> None:
+    if dtype.kind == "c":
+        raise ArgumentError(f"the argument {name!r} has dtype {dtype}, and only real numbers have derivatives here",
+                            fix="differentiate with respect to the real and the imaginary part: f(x.real, x.imag)",
+                            code="not-real")  # fmt: skip
     if dtype.kind != "f":
         raise ArgumentError(f"the argument {name!r} has dtype {dtype}, and derivatives need floating point",
                             why="an integer cannot move by a small amount",
@@ -159,7 +163,7 @@ def _argnums(f: Callable, argnums: int | Sequence[int], count: int) -> tuple[lis
 
 def _matching(tree: Any, structure: Structure, models: Sequence[Node], what: str, of: str) -> list[Any]:
     """The leaves of `tree`, each an Array or an ndarray with the shape and dtype of its model."""
-    leaves, given = flatten(tree)
+    leaves, given = flatten(structure.order(tree))
     if given != structure and not (structure.size == 1 and structure == ONE_VALUE and _is_nested_numbers(tree)):
         raise ArgumentError(f"{what} is nested as {given}, but {of} as {structure}",
                             why="each number needs one of its own", fix=f"give {what} the structure of {of}",
@@ -223,8 +227,14 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
         gradients = _nest(parts, program.nested)
         return value, gradients[0] if single else tuple(gradients)
 
-    value_and_gradient.__name__ = f"value_and_grad_{name_of(f)}"
-    return value_and_gradient
+    return _called(value_and_gradient, f"value_and_grad_{name_of(f)}", f)
+
+
+def _called(derived: Callable, name: str, f: Callable) -> Callable:
+    """A function made of f, which says so, and whose arguments are called what f calls them."""
+    derived.__name__ = derived.__qualname__ = name
+    derived.__wrapped__ = f  # type: ignore[attr-defined]
+    return derived
 
 
 def _nest(parts: Sequence[Any], structures: Sequence[Structure]) -> list[Any]:
@@ -239,8 +249,7 @@ def grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     def gradient(*args: Any, **kwargs: Any) -> Any:
         return both(*args, **kwargs)[1]
 
-    gradient.__name__ = f"grad_{name_of(f)}"
-    return gradient
+    return _called(gradient, f"grad_{name_of(f)}", f)
 
 
 def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
@@ -323,8 +332,7 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
         blocks = [_nest(parts[i * len(xs) : (i + 1) * len(xs)], program.nested) for i in range(len(ys))]
         return program.structure.build([b[0] if single else tuple(b) for b in blocks])
 
-    jacobian_of.__name__ = f"jacobian_{name_of(f)}"
-    return jacobian_of
+    return _called(jacobian_of, f"jacobian_{name_of(f)}", f)
 
 
 def _identity(model: Node) -> Node:
@@ -386,8 +394,7 @@ def laplacian(f: Callable) -> Callable:
         mode = Laplacian([Forward({leaf: direction})], lambda term: TABLE["sum"].make((batch.of(term),), (0,)))
         return program.structure.build(_close(program, [_like(mode.of(y), y) for y in program.outputs]))
 
-    laplacian_of.__name__ = f"laplacian_{name_of(f)}"
-    return laplacian_of
+    return _called(laplacian_of, f"laplacian_{name_of(f)}", f)
 
 
 # ---- Taylor mode -----------------------------------------------------------------------------------------------------
@@ -405,7 +412,7 @@ def jet(f: Callable, primals: Sequence[Any], series: Sequence[Sequence[Any]]) ->
     if len(series) != len(primals):
         raise ArgumentError(f"jet got {len(primals)} primals but {len(series)} series",
                             fix="give one series for each primal, zeros for one that stays", code="count")  # fmt: skip
-    series = [_tuple(s, "jet", "terms") for s in series]
+    series = [tuple(s) if isinstance(s, (np.ndarray, Array)) and s.ndim else _tuple(s, "jet", "terms") for s in series]
     if len({len(s) for s in series}) > 1:
         lengths = ", ".join(f"{len(s)} for {name!r}" for s, name in zip(series, program.names, strict=True))
         raise ArgumentError(f"jet needs as many terms for every argument, not {lengths}",
@@ -458,47 +465,68 @@ def stop_gradient(x: Any) -> Any:
 def vmap(f: Callable, in_axes: int | None | Sequence[int | None] = 0) -> Callable:
     """f over the axis `in_axes` of its arguments (None: the argument is the same for all), results stacked along a new axis 0.
 
-    f is called once, on Arrays without numbers and without the axis; it may not decide by their values.
+    One axis for all arguments, or one for each, which may be nested as the argument is; arguments by keyword are mapped over
+    axis 0, as in JAX.  f is called once, on Arrays without numbers and without the axis; it may not decide by their values.
     """
 
-    def mapped(*args: Any) -> Any:
+    def mapped(*args: Any, **kwargs: Any) -> Any:
         axes: list[Any] = list(in_axes) if isinstance(in_axes, (tuple, list)) else [in_axes] * len(args)
         if len(axes) != len(args):
             raise ArgumentError(f"in_axes={in_axes} has {len(axes)} entries, but {name_of(f)} got {len(args)} arguments",
                                 fix="give one for each argument; None for one that is the same for all",
                                 code="in-axes")  # fmt: skip
-        names, leaves, given, sizes = argument_names(f, len(args)), {}, [], []
-        for x, axis, name in zip(args, axes, names, strict=True):
-            if axis is None:
-                given.append(x)
-                continue
-            values, structure = flatten(_read(x))
+        names = argument_names(f, len(args))
+        leaves: dict[Node, tuple[Node, bool]] = {}
+        sizes: list[tuple[int, str]] = []
+
+        def without_axis(x: Any, axes: Any, name: str) -> Any:
+            x = _read(x)
+            values, structure = flatten(x)
             moved = []
-            for v in values:
+            for v, axis in zip(values, _mapped_axes(axes, x, name), strict=True):
+                if axis is None:
+                    moved.append(v)
+                    continue
                 a = v if isinstance(v, Array) else np.asarray(v)
                 if not -a.ndim <= axis < a.ndim:
+                    still = f"functools.partial({name_of(f)}, {name}=...)" if name in kwargs else f"in_axes=None for {name!r}"
                     raise AxisError(f"vmap over axis {axis} of {name!r}, which has shape {a.shape}",
                                     why="an argument that is mapped has that axis", code="vmap-axis",
-                                    fix=f"in_axes=None for {name!r}, if it is the same for all")  # fmt: skip
+                                    fix=f"{still}, if it is the same for all")  # fmt: skip
                 whole = lift(np.moveaxis(a, axis, 0))
                 leaf = unknown(name, whole.shape[1:], whole.dtype, whole.lane)
                 leaves[leaf] = (whole, isinstance(v, Array))
                 sizes.append((whole.shape[0], name))
                 moved.append(Array(leaf))
-            given.append(structure.build(moved))
+            return structure.build(moved)
+
+        given = [x if axis is None else without_axis(x, axis, name) for x, axis, name in zip(args, axes, names, strict=True)]
+        named = {name: without_axis(x, 0, name) for name, x in kwargs.items()}
         if len({n for n, _ in sizes}) != 1:
             told = ", ".join(f"{n} for {name!r}" for n, name in sizes)
             raise ShapeError(f"vmap needs one length of the mapped axis, not {told or 'none: every axis is None'}",
                              fix="in_axes=0 for what is mapped, None for what is the same for all",
                              code="vmap-length")  # fmt: skip
-        outputs, structure = trace(f, *given)
+        outputs, structure = trace(f, *given, **named)
         batch = Batch({leaf: whole for leaf, (whole, _) in leaves.items()}, sizes[0][0])
         nodes = [batch.of(y) for y in outputs]
         program = Opened(name_of(f), nodes, structure, [], [], names, {}, any(traced for _, traced in leaves.values()))
         return structure.build(_close(program, [_like(y, y) for y in nodes]))
 
-    mapped.__name__ = f"vmap_{name_of(f)}"
-    return mapped
+    return _called(mapped, f"vmap_{name_of(f)}", f)
+
+
+def _mapped_axes(axes: Any, tree: Any, name: str) -> list[int | None]:
+    """The axis of each value of a tree: one for all, or nested as the tree."""
+    if axes is None or (isinstance(axes, (int, np.integer)) and not isinstance(axes, bool)):
+        return [axes] * len(flatten(tree)[0])
+    if isinstance(axes, dict) and isinstance(tree, dict) and set(axes) == set(tree):
+        return [axis for k in tree for axis in _mapped_axes(axes[k], tree[k], name)]
+    if isinstance(axes, (tuple, list)) and isinstance(tree, (tuple, list)) and len(axes) == len(tree):
+        return [axis for a, x in zip(axes, tree, strict=True) for axis in _mapped_axes(a, x, name)]
+    raise ArgumentError(f"in_axes has {axes!r} for {name!r}, which is nested as {flatten(tree)[1]}",
+                        why="an axis is an integer or None, or they are nested as the argument",
+                        fix="in_axes=0 for all that it holds", code="in-axes")  # fmt: skip
 
 
 __all__ = ["grad", "hessian", "hvp", "jacobian", "jet", "jvp", "laplacian", "stop_gradient", "value_and_grad", "vjp", "vmap"]

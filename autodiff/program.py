@@ -38,8 +38,23 @@ class Structure:
             return None
         parts = [c._build(leaves) for c in self.children]
         if issubclass(self.kind, dict):
-            return self.kind(zip(self.keys, parts, strict=True))
+            made = self.kind.__new__(self.kind)  # a defaultdict, say, is made of something else
+            made.update(zip(self.keys, parts, strict=True))
+            return made
         return self.kind(*parts) if hasattr(self.kind, "_fields") else self.kind(parts)
+
+    def order(self, tree: Any) -> Any:
+        """The same tree with its dicts in the order of the keys here, where they have the same keys."""
+        if self.kind is None or type(tree) is not self.kind or len(tree) != len(self.children):
+            return tree
+        if not issubclass(self.kind, dict):
+            parts = [c.order(x) for c, x in zip(self.children, tree, strict=True)]
+            return self.kind(*parts) if hasattr(self.kind, "_fields") else self.kind(parts)
+        if set(tree) != set(self.keys):
+            return tree
+        made = self.kind.__new__(self.kind)
+        made.update((k, c.order(tree[k])) for k, c in zip(self.keys, self.children, strict=True))
+        return made
 
     def __str__(self) -> str:
         if self.kind is None:

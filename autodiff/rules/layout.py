@@ -406,7 +406,8 @@ def _place(key: Any) -> int:
         return operator.index(key)
     except TypeError:
         raise IndexingError(f"an index is an integer, a slice, None, ... or an array, not {key!r}",
-                            fix=f"x[{int(key)}]" if isinstance(key, float) else "x[int(i)]", code="index") from None  # fmt: skip
+                            fix=f"x[{int(key)}]" if isinstance(key, float) else "x[int(i)]",
+                            code="index") from None  # fmt: skip
 
 
 def _pick(x: Array, indices: Array) -> Array:

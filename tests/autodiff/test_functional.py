@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import gc
 import itertools
 import math
@@ -131,6 +132,10 @@ def test_vmap():
     np.testing.assert_allclose(ad.vmap(ad.vmap(lambda a: a * a))(rows), rows**2)
     np.testing.assert_allclose(ad.vmap(lambda d: d["a"] * 2 + 1)({"a": X}), 2 * X + 1)
     np.testing.assert_allclose(ad.vmap(lambda x: 1.0)(X), np.ones(3))
+    np.testing.assert_allclose(ad.vmap(lambda d, c: d["a"] * d["b"] * c[0], ({"b": None, "a": 1}, (None,)))(
+        {"a": rows, "b": 2.0}, (3.0,)), 6.0 * rows.T)
+    np.testing.assert_allclose(ad.vmap(lambda x, k: x * k)(X, k=X), X * X)  # by keyword: axis 0
+    np.testing.assert_allclose(ad.vmap(lambda v: ad.hvp(bowl, (X,), (v,)))(np.eye(3)), bowl_hessian(X))
     np.testing.assert_allclose(ad.grad(lambda z: np.sum(ad.vmap(bowl)(z)))(rows), [bowl_gradient(r) for r in rows])
     np.testing.assert_allclose(ad.vmap(ad.hessian(bowl))(rows), [bowl_hessian(r) for r in rows])
     np.testing.assert_allclose(ad.vmap(lambda x: ad.laplacian(bowl)(x))(rows), [np.trace(bowl_hessian(r)) for r in rows])
@@ -189,6 +194,11 @@ def test_structures_are_kept():
     assert blocks["q"][1] == 0.0
     value, terms = ad.jet(lambda p: (p["a"] ** 2, p["a"]), ({"a": 3.0},), ([{"a": 1.0}, {"a": 0.0}],))
     assert value == (9.0, 3.0) and terms == [(6.0, 1.0), (2.0, 0.0)]
+    # a dict is what it says, in whatever order
+    assert ad.hvp(lambda d: d["a"] ** 2 * d["b"], ({"a": 2.0, "b": 3.0},), ({"b": 0.0, "a": 1.0},)) == {"a": 6.0, "b": 4.0}
+    gradient = ad.grad(lambda d: d["a"] ** 2)(collections.defaultdict(float, a=3.0))
+    assert isinstance(gradient, collections.defaultdict) and gradient == {"a": 6.0}
+    np.testing.assert_allclose(ad.jet(np.sin, (X,), (np.stack([X, X]),))[1], ad.jet(np.sin, (X,), ([X, X],))[1])
 
 
 def test_what_is_not_differentiated_is_passed_as_it_is():
@@ -297,12 +307,24 @@ def test_stop_gradient():
     assert ad.stop_gradient(2.0) == 2.0
 
 
+def assigned(x, key):
+    y = 2 * x
+    y[key] = 1.0
+    return y
+
+
 # ---- refusals ----------------------------------------------------------------------------------------------------------
 
 REFUSALS = {
     "integers": (lambda: ad.grad(bowl)(np.array([1, 2])), TypeError, ["'x'", "int64", "float"]),
     "a python int": (lambda: ad.grad(bowl)(2), TypeError, ["'x'", "int64"]),
     "integers are a question of differentiation": (lambda: ad.grad(bowl)(2), ad.DifferentiationError, []),
+    "complex numbers": (lambda: ad.grad(bowl)(X * 1j), TypeError, ["'x'", "complex128", "real"]),
+    "a python complex": (lambda: ad.grad(bowl)(1j), TypeError, ["'x'", "complex128", "real"]),
+    "a number inside": (lambda: ad.grad(lambda x: np.sum(x.numpy()))(X), ad.TraceError, [".numpy()", "'x'"]),
+    "a fraction as an index": (lambda: ad.grad(lambda x: x[1.5])(X), IndexError, ["1.5", "x[1]"]),
+    "an index too large": (lambda: ad.grad(lambda x: np.sum(x[[0, 5]]))(X), IndexError, ["5", "3"]),
+    "assignment out of bounds": (lambda: ad.grad(lambda x: np.sum(assigned(x, 7)))(X), IndexError, ["7", "3"]),
     "text": (lambda: ad.grad(bowl)("two"), TypeError, ["'x'", "str"]),
     "not a scalar": (lambda: ad.grad(np.sin)(X), ad.DifferentiationError, ["(3,)", "use jacobian, or sum()"]),
     "a tuple is not a scalar": (lambda: ad.grad(lambda x: (x, x))(1.0), ad.DifferentiationError, ["(*, *)"]),
@@ -314,6 +336,7 @@ REFUSALS = {
     "argnums too large": (lambda: ad.grad(bowl, 1)(X), ad.ArgumentError, ["argnums=1", "1 positional argument"]),
     "argnums twice": (lambda: ad.grad(bowl, (0, 0))(X), ad.ArgumentError, ["twice"]),
     "argnums a name": (lambda: ad.grad(bowl, "x")(X), ad.ArgumentError, ["argnums"]),
+    "names of arguments reach through": (lambda: ad.hvp(bowl, (X,), (X[:2],)), ad.ShapeError, ["(2,)", "(3,)", "'x'"]),
     "tangent too short": (lambda: ad.jvp(bowl, (X,), (X[:2],)), ad.ShapeError, ["(2,)", "(3,)", "'x'"]),
     "tangent a scalar": (lambda: ad.jvp(bowl, (X,), (1.0,)), ad.ShapeError, ["()", "(3,)"]),
     "tangents too few": (lambda: ad.jvp(np.dot, (X, X), (X,)), ad.ArgumentError, ["2 primals", "1 tangents"]),
@@ -326,6 +349,8 @@ REFUSALS = {
     "term of another shape": (lambda: ad.jet(bowl, (X,), ([X, X[:1]],)), ad.ShapeError, ["term 2", "(1,)", "(3,)"]),
     "laplacian of a matrix": (lambda: ad.laplacian(np.sum)(np.eye(2)), ad.ShapeError, ["(n,)"]),
     "vmap of two lengths": (lambda: ad.vmap(np.dot)(np.ones((2, 3)), np.ones((3, 3))), ad.ShapeError, ["2 for", "3 for"]),
+    "vmap of a scalar by keyword": (lambda: ad.vmap(lambda x, k: x * k)(X, k=2), ad.ShapeError, ["'k'", "()", "partial"]),
+    "vmap of axes nested otherwise": (lambda: ad.vmap(np.sin, ({"a": 0},))(X), ad.ArgumentError, ["{'a': 0}", "'x'"]),
     "vmap of a scalar": (lambda: ad.vmap(np.sin)(1.0), ad.ShapeError, ["axis 0", "()"]),
     "vmap that decides": (lambda: ad.vmap(lambda x: x if x > 0 else -x)(X), ad.TraceError, ["np.where"]),
     "vmap with a shape of numbers": (lambda: ad.vmap(lambda x: x[x > 0])(np.eye(2)), ad.TraceError, ["'x'"]),
