@@ -3,5 +3,6 @@
 from .kernel import Kernel
 from .point_program import BoundProgram, PointProgram
 from .schedule import Plan, Target
+from .whole_program import WholeProgram
 
-__all__ = ["BoundProgram", "Kernel", "Plan", "PointProgram", "Target"]
+__all__ = ["BoundProgram", "Kernel", "Plan", "PointProgram", "Target", "WholeProgram"]

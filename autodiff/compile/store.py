@@ -13,11 +13,13 @@ import os
 import sys
 import sysconfig
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numba as nb
+from numba.core import types
 
 from .target import FEATURES, SOURCE_DIGEST
 
@@ -26,6 +28,22 @@ _OPTIONS: dict[str, Any] = {"fastmath": _FASTMATH, "error_model": "numpy", "boun
 # only `main` is called from Python: the wrappers of the others would be a third of the compile time
 jit = nb.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 main = nb.njit(cache=True, nogil=True, no_cfunc_wrapper=True, **_OPTIONS)
+
+# kernels over whole arrays mean what numpy means: nothing is reordered but sums (see `memory.plus`)
+_EXACT: dict[str, Any] = {**_OPTIONS, "fastmath": {"contract"}}
+part = nb.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_EXACT)
+
+
+def entry(inputs: str, outputs: str) -> Callable:
+    """The function of a module that Python calls, for arrays told as `float64 2, int64 0`: dtype and number of axes.
+
+    Inputs may be arrays that must not be written to.
+    """
+    kinds = [types.Array(types.uint8, 1, "C")]
+    for told, readonly in ((inputs, True), (outputs, False)):
+        for dtype, ndim in (one.split() for one in told.split(",") if one):
+            kinds.append(types.Array(getattr(types, dtype), int(ndim), "C", readonly=readonly))
+    return nb.njit(types.int64(*kinds), cache=True, nogil=True, no_cfunc_wrapper=True, **_EXACT)
 
 
 @functools.cache

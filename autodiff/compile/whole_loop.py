@@ -1,0 +1,353 @@
+"""The text of one fused nest over whole arrays, and what its call must pass.
+
+Lengths and steps are parameters wherever they can be, so that nests that differ only in size are one function.  Values that do
+not change along the innermost axis are computed outside of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..graph import CONSTANT, Node
+from ..types import BOOL
+from .elementary import LARGE, VECTOR
+from .strides import Window, merged, natural
+from .whole_plan import Loop, Plan
+from .whole_reads import no_form
+
+FEW = 16  # innermost axes up to this length are written into the text: such loops are unrolled
+
+# where the text of a primitive is not what numpy answers for every number of every dtype
+SOURCE = {
+    "sign": "({0} if {0} != {0} else ({0} > 0) - ({0} < 0))",
+    "heaviside": "({1} if {0} == 0 else (1.0 if {0} > 0 else (0.0 if {0} < 0 else {0})))",
+    "maximum": "({0} if ({0} > {1}) | ({0} != {0}) else {1})", "minimum": "({0} if ({0} < {1}) | ({0} != {0}) else {1})",
+    "fmax": "({0} if ({0} > {1}) | ({1} != {1}) else {1})", "fmin": "({0} if ({0} < {1}) | ({1} != {1}) else {1})",
+    "remainder": "np.remainder({0}, {1})", "fmod": "np.fmod({0}, {1})", "isinf": "(abs({0}) == np.inf)",
+}  # fmt: skip
+LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
+# what gives its own dtype back for floats, so that no conversion need be written
+CLOSED = {"add", "subtract", "multiply", "divide", "maximum", "minimum", "fmax", "fmin", "absolute", "sqrt", "where", "copy",
+          "gated", "stop_gradient"}  # fmt: skip
+
+
+def name_of(dtype: np.dtype) -> str:
+    """float64 -> f64, bool -> b1"""
+    return "b1" if dtype == BOOL else f"{dtype.kind}{dtype.itemsize * 8}"
+
+
+def number(value: float | int | bool, dtype: np.dtype) -> str:
+    """A constant of the program as text of this dtype."""
+    if dtype == BOOL:
+        return repr(bool(value))
+    if dtype.kind in "iu":
+        return repr(int(value)) if dtype == np.int64 else f"{name_of(dtype)}({int(value)})"
+    value = float(value)
+    text = repr(value) if math.isfinite(value) else "np.nan" if math.isnan(value) else "np.inf" if value > 0 else "-np.inf"
+    return text if dtype == np.float64 else f"{name_of(dtype)}({text})"
+
+
+@dataclass
+class Nest:
+    """Lines by where they stand: before the nest, before the innermost loop, in it, behind it, behind the nest."""
+
+    top: list[str] = field(default_factory=list)
+    row: list[str] = field(default_factory=list)
+    body: list[str] = field(default_factory=list)
+    after: list[str] = field(default_factory=list)
+    end: list[str] = field(default_factory=list)
+
+    def at(self, depth: int) -> list[str]:
+        return (self.top, self.row, self.body)[depth]
+
+
+class LoopText:
+    """`text` is a function named `$`; `pointers` (windows) and `integers` are the arguments of its call."""
+
+    def __init__(self, plan: Plan, loop: Loop):
+        self.plan, self.loop = plan, loop
+        self.operands = plan.reads.operands
+        self.order = self._canonical_order()
+        self._merge_axes()
+        self.pointers: list[Window] = []
+        self.integers: list[int] = []
+        self.scopes: dict[int, int] = {}
+        self.names: dict[object, str] = {}
+        self.far: dict[np.dtype, None] = {}
+        nest = self._nest(vector=True)
+        lines = self._assemble(nest)
+        if self.far:
+            # beyond the range of the vectorised reduction the functions of the C library take over
+            careful = self._assemble(self._nest(vector=False))
+            before = [f"far_{name_of(d)} = {number(0, d)}" for d in self.far]
+            lines = before + lines + [f"if {' + '.join('far_' + name_of(d) for d in self.far)} > 0:"]
+            lines += [f" {line}" for line in careful]
+        head = f"def $({', '.join([f'p{i}' for i in range(len(self.pointers))] + self.integer_names)}):"
+        self.text = "\n".join([head, " wide_vectors()", *(f" {line}" for line in lines)]) + "\n"
+
+    # -- order -------------------------------------------------------------------------------------------------------------
+    def _canonical_order(self) -> list[Node]:
+        """What the loop computes, ordered by what it says and not by its place in the program: equal loops are equal text."""
+        plan, loop = self.plan, self.loop
+        work, _ = plan.cone(loop)
+        self.mark: dict[int, str] = {}
+        for node in sorted(work, key=lambda n: plan.rank[n.serial]):
+            marks = [self._mark(a) for a in self.operands[node.serial]]
+            self._arrange(node, marks)
+            said = f"{node.op.name} {node.dtype} {marks}"
+            self.mark[node.serial] = hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
+        loop.stores.sort(key=lambda s: (self._mark(s[0]), s[1].strides, plan.rank[s[1].root.serial], s[1].offset))
+        loop.sums.sort(key=lambda n: (self._mark(self.operands[n.serial][0]), n.attr, plan.rank[n.serial]))
+        roots = [value for value, _ in loop.stores] + [self.operands[n.serial][0] for n in loop.sums]
+        seen: set[int] = set()
+        order: list[Node] = []
+        todo = [(a, False) for a in reversed(roots)]
+        while todo:
+            a, entered = todo.pop()
+            if entered:
+                order.append(a)
+                continue
+            if plan.is_computed(a, loop) and plan.root(a).serial not in seen:
+                root = plan.root(a)
+                seen.add(root.serial)
+                todo.append((root, True))
+                todo.extend((b, False) for b in reversed(self.arguments[root.serial]))
+        return order
+
+    def _arrange(self, node: Node, marks: list[str]) -> None:
+        """Puts the arguments of a sum or a product in an order that does not depend on the rest of the program."""
+        if not hasattr(self, "arguments"):
+            self.arguments: dict[int, list[Node]] = {}
+        operands = list(self.operands[node.serial])
+        if getattr(node.op, "commutes", False):
+            pairs = sorted(zip(marks, range(len(marks)), strict=True))
+            operands = [operands[i] for _, i in pairs]
+            marks.sort()
+        self.arguments[node.serial] = operands
+
+    def _mark(self, a: Node) -> str:
+        root = self.plan.root(a)
+        if root.op is CONSTANT:
+            return f"constant {type(root.attr).__name__} {root.attr!r}"
+        if self.plan.is_computed(a, self.loop):
+            return self.mark[root.serial]
+        window = self.plan.reads.window[a.serial]
+        flat = not any(window.strides)
+        return f"load {a.dtype} {'once' if flat else window.is_whole}"
+
+    # -- axes --------------------------------------------------------------------------------------------------------------
+    def _merge_axes(self) -> None:
+        loop = self.loop
+        windows = [w for w in loop.loads if w.shape == loop.shape] + [w for _, w in loop.stores]
+        sums = [self._sum_strides(n) for n in loop.sums]
+        # the natural steps are in the list so that what lies in order keeps its one index
+        self.lengths, steps = merged(loop.shape, [w.strides for w in windows] + sums)
+        self.strides = {(w.root.serial, w.offset, w.strides): s for w, s in zip(windows, steps, strict=False)}
+        self.sum_strides = steps[len(windows) :]
+        self.depth = len(self.lengths)
+
+    def _sum_strides(self, node: Node) -> tuple[int, ...]:
+        kept = iter(natural(node.shape))
+        return tuple(0 if i in node.attr else next(kept) for i in range(len(self.loop.shape)))
+
+    def _length(self, axis: int) -> str:
+        n = self.lengths[axis]
+        if axis == self.depth - 1 and self.depth > 1 and n <= FEW:
+            return str(n)
+        return self._integer(("length", axis), n, "n")
+
+    @property
+    def integer_names(self) -> list[str]:
+        return [name for key, name in self.names.items() if isinstance(key, tuple) and key[0] in ("length", "step", "size")]
+
+    def _integer(self, key: tuple, value: int, stem: str) -> str:
+        if key not in self.names:
+            self.names[key] = f"{stem}{len(self.integers)}"
+            self.integers.append(value)
+        return self.names[key]
+
+    # -- where a value lies ------------------------------------------------------------------------------------------------
+    def _pointer(self, window: Window) -> str:
+        key = ("pointer", window.root.serial, window.offset)
+        if key not in self.names:
+            self.names[key] = f"p{len(self.pointers)}"
+            self.pointers.append(window)
+        return self.names[key]
+
+    def _scope(self, window: Window) -> int:
+        return self.scopes.setdefault(window.root.serial, len(self.scopes))
+
+    def _index(self, strides: tuple[int, ...], nest: Nest) -> str:
+        """The text of the index of an element, with what does not change along the innermost axis computed before it."""
+        if not any(strides):
+            return "0"
+        inner = strides[-1]
+        name = self.rows.get(strides[:-1])
+        if name is None:
+            if strides == natural(self.lengths):
+                row = "i0"
+                for axis in range(1, self.depth - 1):
+                    row = f"({row}*{self._length(axis)} + i{axis})"
+                row = f"{row}*{self._length(self.depth - 1)}" if self.depth > 1 else ""
+            else:
+                row = " + ".join(f"i{axis}*{self._integer(('step', strides, axis), s, 's')}" if s != 1 else f"i{axis}"
+                                 for axis, s in enumerate(strides[:-1]) if s)  # fmt: skip
+            if row:
+                name = f"r{len(self.rows)}"
+                nest.row.append(f"{name} = {row}")
+            self.rows[strides[:-1]] = name or ""
+        along = f"i{self.depth - 1}"
+        step = "" if inner == 0 else along if inner == 1 else f"{along}*{self._integer(('step', strides), inner, 's')}"
+        return " + ".join(part for part in (name, step) if part)
+
+    def _depth(self, strides: tuple[int, ...]) -> int:
+        return 0 if not any(strides) else 1 if strides[-1] == 0 else 2
+
+    # -- lines -------------------------------------------------------------------------------------------------------------
+    def _nest(self, vector: bool) -> Nest:
+        nest = Nest()
+        self.rows: dict[tuple[int, ...], str] = {}
+        self.vector = vector
+        values: dict[object, tuple[str, int]] = {}
+        for node in self.order:
+            args = [self._read(a, nest, values) for a in self.arguments[node.serial]]
+            depth = max([d for _, d in args], default=0)
+            text = self._formula(node, [t for t, _ in args], depth, nest)
+            name = f"v{len(values)}"
+            nest.at(depth).append(f"{name} = {text}")
+            values[node.serial] = name, depth
+        for value, window in self.loop.stores:
+            text = self._converted(self._read(value, nest, values)[0], value, window.root.dtype)
+            self._store(window, text, nest)
+        for i, node in enumerate(self.loop.sums):
+            self._sum(i, node, nest, values)
+        return nest
+
+    def _read(self, a: Node, nest: Nest, values: dict[object, tuple[str, int]]) -> tuple[str, int]:
+        root = self.plan.root(a)
+        if root.op is CONSTANT:
+            return "", 0  # its text depends on who asks
+        if root.serial in values and self.plan.is_computed(a, self.loop):
+            return values[root.serial]
+        window = self.plan.reads.window[a.serial]
+        strides = self.strides.get((root.serial, window.offset, window.strides), ()) if window.shape == self.loop.shape else ()
+        key = (root.serial, window.offset, strides if any(strides) else ())
+        if key not in values:
+            depth = self._depth(strides)
+            index = self._index(strides, nest)
+            name = f"v{len(values)}"
+            nest.at(depth).append(f"{name} = get({self._pointer(window)}, {index}, {self._scope(window)})")
+            values[key] = name, depth
+        return values[key]
+
+    def _store(self, window: Window, text: str, nest: Nest) -> None:
+        strides = self.strides[window.root.serial, window.offset, window.strides]
+        line = f"put({self._pointer(window)}, {self._index(strides, nest)}, {self._scope(window)}, {text})"
+        nest.at(2 if self.depth else 0).append(line)
+
+    def _sum(self, i: int, node: Node, nest: Nest, values: dict[object, tuple[str, int]]) -> None:
+        (arg,) = self.operands[node.serial]
+        read = self._read(arg, nest, values)[0]
+        value = self._converted(read, arg, node.dtype)
+        window, strides = self.plan.reads.window[node.serial], self.sum_strides[i]
+        pointer, scope = self._pointer(window), self._scope(window)
+        zero = number(0, node.dtype)
+        if not self.depth:
+            nest.top.append(f"put({pointer}, 0, {scope}, {value})")
+            return
+        index = self._index(strides, nest)
+        place = f"put({pointer}, {index}, {scope}, "
+        again = plus(f"get({pointer}, {index}, {scope})", value if strides[-1] else f"s{i}", node.dtype)
+        if strides[-1] == 0:
+            first = nest.row if self.depth > 1 else nest.top
+            first.append(f"s{i} = {zero}")
+            nest.body.append(f"s{i} = {plus(f's{i}', value, node.dtype)}")
+        if not any(strides) and self.depth > 1:
+            nest.top.append(f"t{i} = {zero}")
+            nest.after.append(f"t{i} = {plus(f't{i}', f's{i}', node.dtype)}")
+            nest.end.append(f"{place}t{i})")
+        elif not any(strides):
+            nest.end.append(f"{place}s{i})")
+        elif all(strides[:-1]):
+            nest.at(2).append(f"{place}{value})") if strides[-1] else nest.after.append(f"{place}s{i})")
+        else:
+            size = self._integer(("size", i), math.prod(node.shape), "z")
+            nest.top.append(f"for k in range({size}): put({pointer}, k, {scope}, {zero})")
+            nest.at(2).append(f"{place}{again})") if strides[-1] else nest.after.append(f"{place}{again})")
+
+    def _formula(self, node: Node, args: list[str], depth: int, nest: Nest) -> str:
+        op, operands = node.op, self.arguments[node.serial]
+        kind = computed_in(node, [self.plan.root(a) for a in operands])
+        kinds = [BOOL, kind, kind] if op.sort == "select" else [kind] * len(args)
+        texts = [self._converted(text, a, k) for text, a, k in zip(args, operands, kinds, strict=True)]
+        if op.vector in VECTOR and self.vector and depth == 2 and kind.kind == "f":
+            large = LARGE.get((op.vector, name_of(kind)))
+            if large is not None:
+                self.far[kind] = None
+                far = f"far_{name_of(kind)}"
+                nest.body.append(f"{far} = plus({far}, {number(1, kind)} if abs({texts[0]}) > {number(large, kind)} "
+                                 f"else {number(0, kind)})")  # fmt: skip
+            return f"v_{op.vector}({', '.join(texts)})"
+        source = SOURCE.get(op.name, op.source)
+        if op.name == "isnan" and kind.kind != "f":
+            source = "({0} != {0})"
+        if not source:
+            raise no_form(node, "the primitive declares no text")
+        text = source.format(*texts)
+        if node.dtype == kind and (op.name in CLOSED and kind.kind == "f" or kind == np.int64 and op.name in CLOSED):
+            return text
+        return text if op.dtype == "bool" and op.name in COMPARED else f"{name_of(node.dtype)}({text})"
+
+    def _converted(self, text: str, a: Node, dtype: np.dtype) -> str:
+        """A value as this dtype; a constant has no text yet."""
+        if not text:
+            return number(self.plan.root(a).attr, dtype)
+        if a.dtype == dtype:
+            return text
+        return f"({text} != 0)" if dtype == BOOL else f"{name_of(dtype)}({text})"
+
+    def _assemble(self, nest: Nest) -> list[str]:
+        if not self.depth:
+            return nest.top + nest.row + nest.body + nest.after + nest.end
+        lines = list(nest.top)
+        for axis in range(self.depth - 1):
+            lines.append(f"{' ' * axis}for i{axis} in range({self._length(axis)}):")
+        indent = " " * (self.depth - 1)
+        lines += [indent + line for line in nest.row]
+        lines.append(f"{indent}for i{self.depth - 1} in range({self._length(self.depth - 1)}):")
+        lines += [f"{indent} {line}" for line in nest.body]
+        return lines + [indent + line for line in nest.after] + nest.end
+
+
+COMPARED = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "isnan", "isfinite", "isinf"}
+
+
+def plus(a: str, b: str, dtype: np.dtype) -> str:
+    """a + b, in any order of many such sums: floats may be summed in parallel."""
+    if dtype.kind == "f":
+        return f"plus({a}, {b})"
+    return f"({a} | {b})" if dtype == BOOL else f"{name_of(dtype)}({a} + {b})"
+
+
+def computed_in(node: Node, roots: Sequence[Node]) -> np.dtype:
+    """The dtype in which numpy computes a node."""
+    if node.op.name in LOGICAL:
+        return BOOL
+    if node.op.name.startswith("astype") or node.op.name == "copy":
+        return np.result_type(roots[0].attr) if roots[0].op is CONSTANT else roots[0].dtype
+    dtype = node.dtype
+    if node.op.sort == "select":
+        return dtype
+    if getattr(node.op, "dtype", "same") == "bool":
+        dtype = np.result_type(*[n.attr if n.op is CONSTANT else n.dtype for n in roots])
+        if node.op.name in ("isnan", "isfinite", "isinf", "signbit") and dtype.kind != "f":
+            dtype = np.dtype(np.float64)
+    if dtype == BOOL:
+        return np.dtype(np.int64)
+    return dtype
+

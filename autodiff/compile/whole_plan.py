@@ -1,0 +1,343 @@
+"""From a graph over whole arrays to steps on blocks of memory.
+
+Four kinds of step.  A `Loop` is a fused nest over one shape: elementwise work, sums over axes, copies into windows of larger
+blocks (stack, concatenate, scatter).  A `Product` multiplies matrices, a `Call` is a function of the library, a `Fill` writes
+zeros.  A step has a level, the first at which all that it reads is there; loops of one level and shape that share something
+are one.  What a step needs from another one is stored, unless it is so cheap that every loop computes it anew.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..graph import CONSTANT, DATUM, Node
+from ..primitive import TABLE
+from .strides import VIEWS, Window, natural
+from .whole_reads import JOINS, Reads, is_fused, is_leaf
+
+CHEAP = 8  # operations and loads that are done again in every loop that needs them
+LINE = 64  # bytes: blocks start on cache lines
+
+
+@dataclass(eq=False)
+class Block:
+    """Memory for one value: `place` is ("input" | "constant" | "output", its number) or ("work", offset in bytes)."""
+
+    dtype: np.dtype
+    size: int
+    place: tuple[str, int] = ("work", 0)
+    first: int = 1 << 60
+    last: int = -1
+
+
+@dataclass(eq=False)
+class Loop:
+    """A fused nest over one shape: `stores` are written to windows, `sums` (of their arguments) to their blocks."""
+
+    level: int
+    shape: tuple[int, ...]
+    stores: list[tuple[Node, Window]] = field(default_factory=list)
+    sums: list[Node] = field(default_factory=list)
+    loads: list[Window] = field(default_factory=list)
+    kind = 1
+
+    def touched(self) -> list[Node]:
+        return [w.root for w in self.loads] + [w.root for _, w in self.stores] + self.sums
+
+
+@dataclass(eq=False)
+class Product:
+    """out[.., i, j] = sum_k a[.., i, k] b[.., k, j]."""
+
+    level: int
+    out: Window
+    a: Window
+    b: Window
+    kind = 2
+
+    def touched(self) -> list[Node]:
+        return [self.out.root, self.a.root, self.b.root]
+
+
+@dataclass(eq=False)
+class Call:
+    """A function of the library, and what is passed to it after the blocks."""
+
+    level: int
+    name: str
+    node: Node
+    args: list[Window]
+    parameters: tuple[Any, ...]
+    kind = 2
+
+    def touched(self) -> list[Node]:
+        return [self.node, *(w.root for w in self.args)]
+
+
+@dataclass(eq=False)
+class Fill:
+    """Zeros in a whole block."""
+
+    level: int
+    node: Node
+    kind = 0
+
+    def touched(self) -> list[Node]:
+        return [self.node]
+
+
+Step = Loop | Product | Call | Fill
+
+
+class Plan:
+    """The steps that compute `outputs` from `inputs`, with every stored value placed in a block."""
+
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):
+        self.reads = Reads(inputs, outputs)
+        self.nodes, self.root, self.rank = self.reads.nodes, self.reads.root, self.reads.rank
+        self.stored: set[int] = set()
+        self.heavy: set[int] = set()  # scalars that are dear: computed once
+        self._set_levels()
+        self._find_stored()
+        steps = self._loops() + self._others()
+        self.steps = sorted(steps, key=lambda s: (s.level, s.kind, min(self.rank[n.serial] for n in _written(s))))
+        self._place()
+
+    # -- when --------------------------------------------------------------------------------------------------------------
+    def host(self, node: Node, a: Node) -> tuple[int, ...] | None:
+        """The shape of the loop in which `node` reads `a`."""
+        if is_fused(node):
+            return node.shape
+        return a.shape if node.op is TABLE["sum"] or node.op.name in JOINS else None
+
+    def inline(self, a: Node, shape: tuple[int, ...] | None) -> bool:
+        """Whether a loop over this shape can compute `a` itself."""
+        root = self.root(a)
+        if shape is None or not is_fused(root):
+            return False
+        return root is a and a.shape == shape or root.shape == () and root.serial not in self.heavy
+
+    def _seen(self, a: Node, shape: tuple[int, ...] | None) -> int:
+        """The level from which on `a` can be read."""
+        root = self.root(a)
+        if is_leaf(root) or root.op is CONSTANT:
+            return 0
+        return self.level[root.serial] + (0 if self.inline(a, shape) else 1)
+
+    def _set_levels(self) -> None:
+        self.level: dict[int, int] = {}
+        self.work: dict[int, int] = {}
+        readers: dict[int, list[Node]] = defaultdict(list)
+        fixed = {n.serial for n in self.reads.outputs}  # what is stored anyhow
+        for node in self.nodes:
+            operands = self.reads.operands[node.serial]
+            self.level[node.serial] = max([self._seen(a, self.host(node, a)) for a in operands], default=0)
+            if is_fused(node) and node.shape == () and self._set_work(node) > CHEAP:
+                self.heavy.add(node.serial)
+            for a in operands:
+                root, shape = self.root(a), self.host(node, a)
+                if not self.inline(a, shape):
+                    fixed.add(root.serial)
+                elif root.shape != () and node.op.name in JOINS:
+                    fixed.add(root.serial)
+                readers[root.serial].append(node)
+        self.readers = readers
+        # what only later loops need is computed there, so that it need not be stored
+        for node in reversed(self.nodes):
+            if is_fused(node) and node.shape != () and node.serial not in fixed:
+                self.level[node.serial] = min(self.level[m.serial] for m in readers[node.serial])
+
+    # -- what is stored ----------------------------------------------------------------------------------------------------
+    def _set_work(self, node: Node) -> int:
+        """Operations and loads behind a value, down to what is stored."""
+        work = node.op.cost
+        for a in self.reads.operands[node.serial]:
+            root = self.root(a)
+            near = self.inline(a, node.shape) and self.is_local(root, self.level[node.serial])
+            work += self.work[root.serial] if near else root.op is not CONSTANT
+        self.work[node.serial] = min(work, 1 << 20)
+        return work
+
+    def is_local(self, root: Node, level: int) -> bool:
+        """Whether loops of this level compute a fused value themselves rather than load it."""
+        return root.serial not in self.stored or self.level[root.serial] == level
+
+    def _find_stored(self) -> None:
+        self.stored.update(n.serial for n in self.reads.outputs)
+        self.stored.update(self.heavy)
+        for node in self.nodes:
+            if not is_fused(node) and not is_leaf(node) and node.op is not CONSTANT:
+                self.stored.add(node.serial)
+            for a in self.reads.operands[node.serial]:
+                if is_fused(self.root(a)) and not self.inline(a, self.host(node, a)):
+                    self.stored.add(self.root(a).serial)
+        for node in self.nodes:
+            if is_fused(node) and self._set_work(node) > CHEAP and node.shape != ():
+                if any(self.level[m.serial] > self.level[node.serial] for m in self.readers[node.serial] if is_fused(m)):
+                    self.stored.add(node.serial)
+
+    # -- steps -------------------------------------------------------------------------------------------------------------
+    def _loops(self) -> list[Step]:
+        """One loop for all roots of one level and shape that compute or load a common array."""
+        roots: dict[tuple[int, tuple[int, ...]], list[Loop]] = defaultdict(list)
+        for node in self.nodes:
+            level, operands = self.level[node.serial], self.reads.operands[node.serial]
+            if not math.prod(node.shape):
+                continue
+            if is_fused(node) and node.serial in self.stored:
+                store = (node, self.reads.window[node.serial])
+                roots[level, node.shape].append(Loop(level, node.shape, [store]))
+            elif node.op is TABLE["sum"] and math.prod(operands[0].shape):
+                roots[level, operands[0].shape].append(Loop(level, operands[0].shape, sums=[node]))
+            elif node.op.name in JOINS:
+                for a, window in zip(operands, self._parts(node), strict=True):
+                    if math.prod(a.shape):
+                        at = self._seen(a, a.shape)
+                        roots[at, a.shape].append(Loop(at, a.shape, [(a, window)]))
+        loops: list[Step] = []
+        for (level, shape), singles in roots.items():
+            loops.extend(self._together(level, shape, singles))
+        return loops
+
+    def _together(self, level: int, shape: tuple[int, ...], singles: list[Loop]) -> list[Loop]:
+        group = list(range(len(singles)))
+
+        def find(i: int) -> int:
+            while group[i] != i:
+                group[i] = group[group[i]]
+                i = group[i]
+            return i
+
+        owner: dict[int, int] = {}
+        loads: list[dict[tuple, Window]] = []
+        for i, single in enumerate(singles):
+            work, windows = self.cone(single)
+            loads.append(windows)
+            shared = [n.serial for n in work if n.shape == shape]
+            shared += [w.root.serial for w in windows.values() if w.root.shape != () or shape == ()]
+            for serial in [0] if shape == () else shared:
+                group[find(i)] = find(owner.setdefault(serial, i))
+        merged: dict[int, Loop] = {}
+        for i, single in enumerate(singles):
+            loop = merged.setdefault(find(i), Loop(level, shape))
+            loop.stores += single.stores
+            loop.sums += single.sums
+            known = {_key(w) for w in loop.loads}
+            loop.loads += [w for key, w in loads[i].items() if key not in known]
+        return list(merged.values())
+
+    def cone(self, loop: Loop) -> tuple[list[Node], dict[tuple, Window]]:
+        """What a loop computes, in no particular order, and what it loads, down to stored values."""
+        todo = [value for value, _ in loop.stores] + [self.reads.operands[n.serial][0] for n in loop.sums]
+        seen: set[int] = set()
+        work: list[Node] = []
+        loads: dict[tuple, Window] = {}
+        while todo:
+            a = todo.pop()
+            if a.serial in seen:
+                continue
+            seen.add(a.serial)
+            if self.is_computed(a, loop):
+                root = self.root(a)
+                if root is a:
+                    work.append(a)
+                    todo.extend(self.reads.operands[a.serial])
+                else:
+                    todo.append(root)
+            elif self.root(a).op is not CONSTANT:
+                loads[_key(self.reads.window[a.serial])] = self.reads.window[a.serial]
+        return work, loads
+
+    def is_computed(self, a: Node, loop: Loop) -> bool:
+        return self.inline(a, loop.shape) and self.is_local(self.root(a), loop.level)
+
+    def _parts(self, node: Node) -> list[Window]:
+        """Where the arguments of a stack, a concatenation or a scatter go."""
+        whole = self.reads.window[node.serial]
+        if node.op.name == "scatter":
+            window = VIEWS["index"](whole, node.attr[0])
+            assert window is not None
+            return [window]
+        axis, start, parts = node.attr, 0, []
+        before = tuple((0, n, 1) for n in node.shape[:axis])
+        for i, a in enumerate(node.args):
+            n = 1 if node.op.name == "stack" else a.shape[axis]
+            window = VIEWS["index"](whole, (*before, i if node.op.name == "stack" else (start, start + n, 1)))
+            assert window is not None
+            parts.append(window)
+            start += n
+        return parts
+
+    def _others(self) -> list[Step]:
+        steps: list[Step] = []
+        for node in self.nodes:
+            level, operands = self.level[node.serial], self.reads.operands[node.serial]
+            if is_fused(node) or is_leaf(node) or node.op is CONSTANT or not math.prod(node.shape):
+                continue
+            windows = [self.reads.window[a.serial] for a in operands]
+            if node.op.name == "scatter":
+                steps.append(Fill(self._seen(operands[0], operands[0].shape), node))
+            elif node.op is TABLE["sum"]:
+                if not math.prod(operands[0].shape):
+                    steps.append(Fill(level, node))
+            elif node.op is TABLE["contract"]:
+                a, b = windows
+                shape = (*a.shape[:-1], b.shape[-1])
+                steps.append(Product(level, Window(node, 0, shape, natural(shape)), a, b))
+            elif node.op.name not in JOINS:
+                name, *parameters = node.op.kernel(node.attr, *node.args)
+                steps.append(Call(level, name, node, windows, tuple(parameters)))
+        return steps
+
+    # -- where -------------------------------------------------------------------------------------------------------------
+    def _place(self) -> None:
+        self.block: dict[int, Block] = {}
+        self.constants: list[Node] = []
+        numbers = {n.serial: ("output", i) for i, n in enumerate(self.reads.outputs)}
+        numbers.update({n.serial: ("input", i) for i, n in enumerate(self.reads.inputs)})
+        for i, step in enumerate(self.steps):
+            for node in step.touched():
+                if node.serial not in self.block:
+                    block = self.block[node.serial] = Block(node.dtype, math.prod(node.shape))
+                    if node.op is DATUM and node.serial not in numbers:
+                        numbers[node.serial] = ("constant", len(self.constants))
+                        self.constants.append(node)
+                    block.place = numbers.get(node.serial, block.place)
+                block = self.block[node.serial]
+                block.first, block.last = min(block.first, i), i
+        self.workspace = _allocate([b for b in self.block.values() if b.place[0] == "work"])
+
+
+def _key(window: Window) -> tuple:
+    return window.root.serial, window.offset, window.strides
+
+
+def _written(step: Step) -> list[Node]:
+    if isinstance(step, Loop):
+        return [w.root for _, w in step.stores] + step.sums
+    return [step.out.root] if isinstance(step, Product) else [step.node]
+
+
+def _allocate(blocks: list[Block]) -> int:
+    """First fit by lifetime; the size of the workspace in bytes."""
+    sizes = {id(b): max(-(-b.size * b.dtype.itemsize // LINE) * LINE, LINE) for b in blocks}
+    live: list[Block] = []
+    end = LINE
+    for block in sorted(blocks, key=lambda b: (b.first, -sizes[id(b)])):
+        live = [b for b in live if b.last >= block.first]
+        at = 0
+        for other in live:  # by offset
+            if at + sizes[id(block)] <= other.place[1]:
+                break
+            at = max(at, other.place[1] + sizes[id(other)])
+        block.place = ("work", at)
+        live.append(block)
+        live.sort(key=lambda b: b.place[1])
+        end = max(end, at + sizes[id(block)])
+    return end
