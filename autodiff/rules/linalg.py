@@ -71,9 +71,28 @@ def _opaque(name: str, value: Callable, shape: Callable, forward: Callable, reve
     return primitive
 
 
-def _unmoved(name: str, value: Callable, shape: Callable, dtype: np.dtype | None = None) -> Opaque:
+def _unmoved(name: str, value: Callable, shape: Callable, kernel: Callable) -> Opaque:
     """A factorisation that others pick from and give derivatives to."""
-    return _opaque(name, value, shape, no_tangent, no_cotangents, picks=True, dtype=dtype)
+    return _opaque(name, value, shape, no_tangent, no_cotangents, picks=True, kernel=kernel)
+
+
+def _sizes(a: Node) -> tuple[int, int, int]:
+    """For kernels: how many matrices, their rows and their columns."""
+    return math.prod(a.shape[:-2]), *a.shape[-2:]
+
+
+def _squares(a: Node) -> tuple[int, int]:
+    return math.prod(a.shape[:-2]), a.shape[-1]
+
+
+def _part(rows: Callable[[Node], tuple[int, int]]) -> Callable:
+    """For kernels: some rows, (start, stop), of each factorisation."""
+
+    def kernel(attr: Any, a: Node, whole: Node) -> tuple:
+        (start, stop), columns = rows(a), whole.shape[-1]
+        return "part", math.prod(a.shape[:-2]), whole.shape[-2] * columns, start * columns, (stop - start) * columns
+
+    return kernel
 
 
 def _moved(rule: Callable) -> Callable:
@@ -96,6 +115,13 @@ def _careful(name: str, value: Callable) -> Callable:
                               code="matrix") from None  # fmt: skip
 
     return careful
+
+
+def _finite(a: np.ndarray) -> np.ndarray:
+    """The same, or LinAlgError: of a matrix with inf LAPACK may never end to seek the singular values."""
+    if not np.isfinite(a).all():
+        raise np.linalg.LinAlgError("SVD did not converge")
+    return a
 
 
 def _why(name: str, a: np.ndarray) -> str:
@@ -158,9 +184,10 @@ def _solve_batch(n: int, attr: None, a: Node, b: Node) -> Node:
 
 
 SOLVE = Opaque("solve", _careful("solve", lambda attr, batch, a, b: np.linalg.solve(a, b)), lambda attr, a, b: b.shape,
-               _solve_forward, _solve_reverse, taylor=_solve_taylor, batch=_solve_batch)  # fmt: skip
+               _solve_forward, _solve_reverse, taylor=_solve_taylor, batch=_solve_batch,
+               kernel=lambda attr, a, b: ("solve", *_sizes(b)))  # fmt: skip
 INV = _opaque("inv", _careful("inv", lambda attr, batch, a: np.linalg.inv(a)), lambda attr, a: a.shape,
-              _moved(lambda y, t, a: -(y @ t @ y)))  # fmt: skip
+              _moved(lambda y, t, a: -(y @ t @ y)), kernel=lambda attr, a: ("inv", *_squares(a)))  # fmt: skip
 
 
 @implements(np.linalg.solve)
@@ -181,20 +208,27 @@ def inv(a):
     return call(INV, _matrix("inv", a))
 
 
+_CUT = 1e-15  # numpy's: singular values up to it, times the largest, count as zero
+
+
 def _pinv_moved(y: Array, t: Array, a: Array) -> Array:
     left, right = y @ _t(y) @ _t(t), _t(t) @ _t(y) @ y
     return left - left @ a @ y + right - y @ (a @ right) - y @ t @ y
 
 
-PINV = _opaque("pinv", lambda attr, batch, a: np.linalg.pinv(a) if attr is None else np.linalg.pinv(a, rcond=attr),
-               lambda attr, a: (*a.shape[:-2], a.shape[-1], a.shape[-2]), _moved(_pinv_moved))  # fmt: skip
+PINV = _opaque("pinv", _careful("pinv", lambda cut, batch, a: np.linalg.pinv(_finite(a), rcond=cut)),
+               lambda cut, a: (*a.shape[:-2], a.shape[-1], a.shape[-2]), _moved(_pinv_moved),
+               kernel=lambda cut, a: ("pinv", *_sizes(a), np.array([cut]).view(np.int64)))  # fmt: skip
 
 
 @implements(np.linalg.pinv)
-def pinv(a, rcond=None, hermitian=False, *, rtol=None):
+def pinv(a, rcond=None, hermitian=False, *, rtol=np._NoValue):
     """The pseudoinverse; its derivative is that along matrices of the same rank, elsewhere there is none."""
-    tolerance = rtol if rcond is None or rcond is np._NoValue else rcond
-    return call(PINV, _matrix("pinv", a, square=False), attr=None if tolerance in (None, np._NoValue) else float(tolerance))
+    a = _matrix("pinv", a, square=False)
+    cut = rtol if rcond is None or rcond is np._NoValue else rcond
+    if cut is None:  # numpy's other default, asked for by rtol=None
+        cut = max(a.shape[-2:]) * np.finfo(a.dtype).eps
+    return call(PINV, a, attr=float(_CUT if cut is np._NoValue else cut))
 
 
 @implements(np.linalg.lstsq)
@@ -221,7 +255,7 @@ def _products_of_others(s: np.ndarray) -> np.ndarray:
 
 def _cofactors(a: np.ndarray) -> np.ndarray:
     """The gradient of det, from the singular values: exact where the matrix has no inverse."""
-    u, s, v = np.linalg.svd(a)
+    u, s, v = np.linalg.svd(_finite(a))
     phase = np.linalg.det(u) * np.linalg.det(v)
     return phase[..., None, None] * ((u.conj() * _products_of_others(s)[..., None, :]) @ v.conj())
 
@@ -271,9 +305,12 @@ def _cofactors_of(a: Node, bs: list[Node]) -> Node | None:
     return COFACTORS.make((a, *sorted(bs, key=lambda b: b.serial)))
 
 
-COFACTORS = _opaque("cofactors", _cofactors_value, lambda attr, a, *bs: a.shape, _cofactors_forward, _cofactors_reverse)
+COFACTORS = _opaque("cofactors", _careful("det", _cofactors_value), lambda attr, a, *bs: a.shape, _cofactors_forward,
+                    _cofactors_reverse,
+                    kernel=lambda attr, a, *bs: ("cofactors_along" if bs else "cofactors", *_squares(a)))  # fmt: skip
 DET = _opaque("det", lambda attr, batch, a: np.linalg.det(a), lambda attr, a: a.shape[:-2],
-              _moved(lambda y, t, a: np.sum(Array(COFACTORS.make((a.node,))) * t, axis=(-2, -1))))  # fmt: skip
+              _moved(lambda y, t, a: np.sum(Array(COFACTORS.make((a.node,))) * t, axis=(-2, -1))),
+              kernel=lambda attr, a: ("det", *_squares(a)))  # fmt: skip
 
 
 def _slogdet_value(attr: None, batch: int, a: np.ndarray) -> np.ndarray:
@@ -285,7 +322,8 @@ def _slogdet_moved(y: Array, t: Array, a: Array) -> Array:
     return np.stack([np.zeros(slope.shape, slope.dtype), slope], -1)
 
 
-SLOGDET = _opaque("slogdet", _slogdet_value, lambda attr, a: (*a.shape[:-2], 2), _moved(_slogdet_moved))
+SLOGDET = _opaque("slogdet", _slogdet_value, lambda attr, a: (*a.shape[:-2], 2), _moved(_slogdet_moved),
+                  kernel=lambda attr, a: ("slogdet", *_squares(a)))  # fmt: skip
 
 
 @implements(np.linalg.det)
@@ -308,7 +346,8 @@ def _cholesky_moved(y: Array, t: Array, a: Array) -> Array:
 
 
 CHOLESKY = _opaque("cholesky", _careful("cholesky", lambda attr, batch, a: np.linalg.cholesky(a)),
-                   lambda attr, a: a.shape, _moved(_cholesky_moved))  # fmt: skip
+                   lambda attr, a: a.shape, _moved(_cholesky_moved),
+                   kernel=lambda attr, a: ("cholesky", *_squares(a)))  # fmt: skip
 
 
 @implements(np.linalg.cholesky)
@@ -319,7 +358,8 @@ def cholesky(a, /, *, upper=False):
 
 
 QR = _unmoved("qr", lambda attr, batch, a: np.concatenate(np.linalg.qr(a), -2),
-              lambda attr, a: (*a.shape[:-2], a.shape[-2] + a.shape[-1], a.shape[-1]))  # fmt: skip
+              lambda attr, a: (*a.shape[:-2], a.shape[-2] + a.shape[-1], a.shape[-1]),
+              lambda attr, a: ("qr", *_sizes(a)))  # fmt: skip
 
 
 def _qr_parts(node: Node, t: Array) -> tuple[Array, Array, Array, Array]:
@@ -344,9 +384,11 @@ def _r_forward(node: Node, tangents: list[Node | None]) -> Node | None:
     return ((_t(q) @ scaled - skew) @ r).node
 
 
-QR_Q = _opaque("qr_q", lambda attr, batch, a, p: p[..., : a.shape[-2], :], lambda attr, a, p: a.shape, _q_forward)
+QR_Q = _opaque("qr_q", lambda attr, batch, a, p: p[..., : a.shape[-2], :], lambda attr, a, p: a.shape, _q_forward,
+               kernel=_part(lambda a: (0, a.shape[-2])))  # fmt: skip
 QR_R = _opaque("qr_r", lambda attr, batch, a, p: p[..., a.shape[-2] :, :],
-               lambda attr, a, p: (*a.shape[:-2], a.shape[-1], a.shape[-1]), _r_forward)  # fmt: skip
+               lambda attr, a, p: (*a.shape[:-2], a.shape[-1], a.shape[-1]), _r_forward,
+               kernel=_part(lambda a: (a.shape[-2], a.shape[-2] + a.shape[-1])))  # fmt: skip
 
 
 @implements(np.linalg.qr)
@@ -361,6 +403,9 @@ def qr(a, mode="reduced"):
 
 
 # ---- eigenvalues of symmetric matrices, singular values -----------------------------------------------------------------
+#
+# In double precision also where the matrix is in single: the signs of the vectors hang on the last bits, and a kernel, which
+# calls another build of LAPACK than numpy, would often find the opposite ones.
 
 
 def _gaps_value(name: str, batch: int, w: np.ndarray) -> np.ndarray:
@@ -383,15 +428,17 @@ def _gaps_moved(y: Array, t: Array, w: Array) -> Array:
     return t[..., None, :] - t[..., :, None]
 
 
-GAPS = _opaque("gaps", _gaps_value, lambda name, w: (*w.shape, w.shape[-1]), _moved(_gaps_moved))
+GAPS = _opaque("gaps", _gaps_value, lambda name, w: (*w.shape, w.shape[-1]), _moved(_gaps_moved),
+               kernel=lambda name, w: ("gaps", math.prod(w.shape[:-1]), w.shape[-1]))  # fmt: skip
 
 
 def _eigh_value(uplo: str, batch: int, a: np.ndarray) -> np.ndarray:
-    w, v = np.linalg.eigh(a, uplo)
-    return np.concatenate([w[..., None, :], v], -2)
+    w, v = np.linalg.eigh(a.astype(np.float64), uplo)
+    return np.concatenate([w[..., None, :], v], -2).astype(a.dtype)
 
 
-EIGH = _unmoved("eigh", _careful("eigh", _eigh_value), lambda uplo, a: (*a.shape[:-2], a.shape[-1] + 1, a.shape[-1]))
+EIGH = _unmoved("eigh", _careful("eigh", _eigh_value), lambda uplo, a: (*a.shape[:-2], a.shape[-1] + 1, a.shape[-1]),
+                lambda uplo, a: ("eigh", *_squares(a), ord(uplo)))  # fmt: skip
 
 
 def _eigenvalues_forward(node: Node, tangents: list[Node | None]) -> Node | None:
@@ -409,9 +456,9 @@ def _eigenvectors_forward(node: Node, tangents: list[Node | None]) -> Node | Non
 
 
 EIGENVALUES = _opaque("eigenvalues", lambda attr, batch, a, p: p[..., 0, :], lambda attr, a, p: a.shape[:-1],
-                      _eigenvalues_forward)  # fmt: skip
+                      _eigenvalues_forward, kernel=_part(lambda a: (0, 1)))  # fmt: skip
 EIGENVECTORS = _opaque("eigenvectors", lambda attr, batch, a, p: p[..., 1:, :], lambda attr, a, p: a.shape,
-                       _eigenvectors_forward)  # fmt: skip
+                       _eigenvectors_forward, kernel=_part(lambda a: (1, 1 + a.shape[-1])))  # fmt: skip
 
 
 @implements(np.linalg.eigh)
@@ -428,15 +475,15 @@ def eigvalsh(a, UPLO="L"):
 
 
 def _svd_value(attr: None, batch: int, a: np.ndarray) -> np.ndarray:
-    u, s, v = np.linalg.svd(a, full_matrices=False)
-    return np.concatenate([s[..., None, :], u, np.swapaxes(v, -1, -2)], -2)
+    u, s, v = np.linalg.svd(_finite(a).astype(np.float64), full_matrices=False)
+    return np.concatenate([s[..., None, :], u, np.swapaxes(v, -1, -2)], -2).astype(a.dtype)
 
 
 def _svd_shape(attr: None, a: Node) -> tuple[int, ...]:
     return (*a.shape[:-2], 1 + a.shape[-2] + a.shape[-1], min(a.shape[-2:]))
 
 
-SVD = _unmoved("svd", _careful("svd", _svd_value), _svd_shape)
+SVD = _unmoved("svd", _careful("svd", _svd_value), _svd_shape, lambda attr, a: ("svd", *_sizes(a)))
 
 
 def _svd_parts(node: Node) -> tuple[Array, Array, Array]:
@@ -470,11 +517,13 @@ def _vectors_forward(transposed: bool) -> Callable:
 
 
 SVD_S = _opaque("svd_s", lambda attr, batch, a, p: p[..., 0, :], lambda attr, a, p: (*a.shape[:-2], min(a.shape[-2:])),
-                _s_forward)  # fmt: skip
+                _s_forward, kernel=_part(lambda a: (0, 1)))  # fmt: skip
 SVD_U = _opaque("svd_u", lambda attr, batch, a, p: p[..., 1 : 1 + a.shape[-2], :],
-                lambda attr, a, p: (*a.shape[:-1], min(a.shape[-2:])), _vectors_forward(False))  # fmt: skip
+                lambda attr, a, p: (*a.shape[:-1], min(a.shape[-2:])), _vectors_forward(False),
+                kernel=_part(lambda a: (1, 1 + a.shape[-2])))  # fmt: skip
 SVD_V = _opaque("svd_v", lambda attr, batch, a, p: p[..., 1 + a.shape[-2] :, :],
-                lambda attr, a, p: (*a.shape[:-2], a.shape[-1], min(a.shape[-2:])), _vectors_forward(True))  # fmt: skip
+                lambda attr, a, p: (*a.shape[:-2], a.shape[-1], min(a.shape[-2:])), _vectors_forward(True),
+                kernel=_part(lambda a: (1 + a.shape[-2], 1 + a.shape[-2] + a.shape[-1])))  # fmt: skip
 
 
 @implements(np.linalg.svd)

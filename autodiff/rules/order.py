@@ -13,7 +13,7 @@ from ..array import Array, call, lift, space_of
 from ..errors import ShapeError
 from ..graph import Node
 from ..primitive import Opaque, broadcast, implements
-from .layout import normal_axes, plain
+from .layout import around, normal_axes, plain
 
 INTEGER = np.dtype(np.int64)
 
@@ -32,6 +32,7 @@ def _position(name: str, function) -> Opaque:
         name, lambda axis, batch, x: function(x, axis + batch),
         lambda axis, x: x.shape if function is _stable else x.shape[:axis] + x.shape[axis + 1 :],
         no_tangent, no_cotangents, picks=True, dtype=INTEGER, batch=lambda n, axis, x: primitive.make((x,), axis + 1),
+        kernel=lambda axis, x: (name, *around(x.shape, axis)),
     )  # fmt: skip
     return primitive
 
@@ -45,12 +46,20 @@ ARGSORT, ARGMAX, ARGMIN = _position("argsort", _stable), _position("argmax", np.
 
 # ---- picking along an axis by positions that are themselves computed ----------------------------------------------------
 
+
+def _pairing(shape: tuple[int, ...], axis: int, length: int) -> tuple[int, int, int, int]:
+    """For kernels: positions of this shape meet an axis of this length."""
+    outer, count, inner = around(shape, axis)
+    return outer, count, length, inner
+
+
 GATHER = Opaque(
     "gather", lambda axis, batch, indices, x: np.take_along_axis(x, indices, axis + batch),
     lambda axis, indices, x: indices.shape,
     lambda node, tangents: None if tangents[1] is None else GATHER.make((node.args[0], tangents[1]), node.attr),
     lambda node, ct: [None, PUT.make((node.args[0], ct), (node.attr, node.args[1].shape[node.attr]))],
     picks=True, batch=lambda n, axis, indices, x: GATHER.make((indices, x), axis + 1),
+    kernel=lambda axis, indices, x: ("gather", *_pairing(indices.shape, axis, x.shape[axis])),
 )  # fmt: skip
 
 
@@ -68,6 +77,7 @@ PUT = Opaque(
     lambda node, tangents: None if tangents[1] is None else PUT.make((node.args[0], tangents[1]), node.attr),
     lambda node, ct: [None, GATHER.make((node.args[0], ct), node.attr[0])],
     picks=True, batch=lambda n, attr, indices, ct: PUT.make((indices, ct), (attr[0] + 1, attr[1])),
+    kernel=lambda attr, indices, ct: ("put", *_pairing(indices.shape, *attr)),
 )  # fmt: skip
 
 
@@ -108,6 +118,26 @@ def take_along_axis(arr, indices, axis=-1):
 # ---- extremes -----------------------------------------------------------------------------------------------------------
 
 
+def _merged(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[np.ndarray, np.ndarray, int, int]:
+    """For kernels: axes that stay or vanish together as one, as (lengths, strides in the result, width, step).
+
+    Axes that vanish have stride 0; the last group is apart, as the width of a row and its step in the result.
+    """
+    groups: list[tuple[int, bool]] = []
+    for i, n in enumerate(shape):
+        stays = i not in axes
+        if groups and groups[-1][1] == stays:
+            n *= groups.pop()[0]
+        groups.append((n, stays))
+    strides = [math.prod(n for n, stays in groups[i + 1 :] if stays) * groups[i][1] for i in range(len(groups))]
+    lengths = np.array([n for n, _ in groups[:-1]], np.int64)
+    return lengths, np.array(strides[:-1], np.int64), max(groups[-1][0], 1), int(groups[-1][1])
+
+
+def _kept(shape: tuple[int, ...], axes: tuple[int, ...]) -> int:
+    return math.prod(n for i, n in enumerate(shape) if i not in axes)
+
+
 def _shares_value(attr: tuple[str, tuple[int, ...]], batch: int, x: np.ndarray) -> np.ndarray:
     which, axes = attr[0], tuple(a + batch for a in attr[1])
     attained = (x == (np.max if which == "max" else np.min)(x, axes, keepdims=True)).astype(x.dtype)
@@ -116,7 +146,8 @@ def _shares_value(attr: tuple[str, tuple[int, ...]], batch: int, x: np.ndarray) 
 
 # 1 where x attains the extreme, shared evenly among ties
 SHARES = Opaque("shares", _shares_value, lambda attr, x: x.shape, no_tangent, no_cotangents, picks=True,
-                batch=lambda n, attr, x: SHARES.make((x,), (attr[0], tuple(a + 1 for a in attr[1]))))  # fmt: skip
+                batch=lambda n, attr, x: SHARES.make((x,), (attr[0], tuple(a + 1 for a in attr[1]))),
+                kernel=lambda attr, x: (f"shares_{attr[0]}", *_merged(x.shape, attr[1]), _kept(x.shape, attr[1])))  # fmt: skip
 
 
 def _shares(node: Node) -> Array:
@@ -138,6 +169,7 @@ def _extreme(name: str, function) -> Opaque:
         name, lambda axes, batch, x: function(x, tuple(a + batch for a in axes)),
         lambda axes, x: tuple(n for i, n in enumerate(x.shape) if i not in axes), _extreme_forward, _extreme_reverse,
         picks=True, batch=lambda n, axes, x: primitive.make((x,), tuple(a + 1 for a in axes)),
+        kernel=lambda axes, x: ("largest" if name == "max" else "smallest", *_merged(x.shape, axes)),
     )  # fmt: skip
     return primitive
 

@@ -7,7 +7,7 @@ import numpy as np
 from ..array import Array, call, lift
 from ..errors import ShapeError
 from ..primitive import Linear, implements
-from .layout import normal_axes, plain
+from .layout import around, normal_axes, plain
 
 
 def _cumsum_value(attr: tuple[int, bool], batch: int, x: np.ndarray) -> np.ndarray:
@@ -17,7 +17,8 @@ def _cumsum_value(attr: tuple[int, bool], batch: int, x: np.ndarray) -> np.ndarr
 
 CUMSUM = Linear("cumsum", _cumsum_value, lambda attr, x: x.shape,
                 lambda ct, i, node: CUMSUM.make((ct,), (node.attr[0], not node.attr[1])),
-                batch=lambda n, attr, x: CUMSUM.make((x,), (attr[0] + 1, attr[1])))  # fmt: skip
+                batch=lambda n, attr, x: CUMSUM.make((x,), (attr[0] + 1, attr[1])),
+                kernel=lambda attr, x: ("cumsum", *around(x.shape, attr[0]), int(attr[1])))  # fmt: skip
 
 
 def _along(a: Array, axis: int | None) -> tuple[Array, int]:
@@ -28,7 +29,8 @@ def _along(a: Array, axis: int | None) -> tuple[Array, int]:
 def cumsum(a, axis=None, dtype=None, out=None):
     plain("np.cumsum", dtype=dtype, out=out)
     a, axis = _along(a, axis)
-    return call(CUMSUM, a, attr=(axis, False))
+    # numpy counts the true ones
+    return call(CUMSUM, a.astype(np.int64) if a.dtype == bool else a, attr=(axis, False))
 
 
 @implements(np.cumprod)
