@@ -27,6 +27,7 @@ from .pattern import Pattern
 from .program import ONE_VALUE, Structure, argument_names, flatten, name_of, run
 from .record import Record
 from .recording import ACTIVE, Event, Place, user_code, user_place
+from .rules.tidy import tidied
 from .signature import PROMOTED, Signature, Thing, entry
 from .tracing import Tracing, check_inputs, settled, values_only
 from .variable import Variable
@@ -57,10 +58,11 @@ def compiler(places: dict[int, Place], lanes: Sequence[Node] = ()) -> Callable[[
     """Makes programs; `places` knows where in the user's code a node was made, `lanes` are inputs of many points."""
 
     def compiled(leaves: Sequence[Node], outputs: Sequence[Node], name: str) -> Any:
+        outputs = tidied(values_only(outputs))
         try:
             if lanes and set(lanes) <= set(leaves):
-                return LaneProgram(leaves, values_only(outputs), lanes, name)
-            return WholeProgram(leaves, values_only(outputs), name)
+                return LaneProgram(leaves, outputs, lanes, name)
+            return WholeProgram(leaves, outputs, name)
         except CompileError as error:
             place = places.get(error.node.serial) if error.node is not None else None
             raise CompileError(error.what, where=str(place) if place else None, why=error.why, node=error.node,

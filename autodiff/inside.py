@@ -6,8 +6,7 @@ all that is done to them becomes part of the body and not of what happens before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,47 +151,42 @@ def hide(x: Array) -> Before:
     return before
 
 
-@contextmanager
-def _kept(arrays: list[Before], what: str, home: dict[str, Any]) -> Iterator[None]:
-    """Afterwards these arrays of outside are what they were, and so are the watchers; raises TraceError if one was changed."""
-    watchers, trace = home["watchers"], home["trace"]
-    try:
-        yield
-    finally:
-        home["watchers"], home["trace"] = watchers, trace
-        changed = [before.array for before in arrays if before.changed()]
-        for before in arrays:
-            before.restore()
-        if changed:
-            raise assigned(f"an array of shape {changed[0].shape} made outside", what)
-
-
 def _run(f: Callable, args: Sequence[Any], what: str, hidden: Iterable[Array], own: bool, live: bool) -> tuple[Inside, tuple]:
     """The watcher, and (nodes, their structure, which are numbers of Python's)."""
     home = ACTIVE.__dict__
     inside = Inside(what, home["watchers"], home["trace"], live)
-    kept = [] if own else [Before(x) for x in flatten(list(args))[0] if type(x) is Array and x.number is None]
+    given, structure = flatten(list(args))
+    kept = [] if own else [Before(x) for x in given if type(x) is Array and x.number is None]
     try:
-        with _kept(kept, what, home), np.errstate(all="ignore"):
-            for x in hidden:
-                kept.append(hide(x))
-            if own:  # it may be assigned into
-                leaves, structure = flatten(list(args))
-                args = structure.build([Array(x.node, x.space) if type(x) is Array else x for x in leaves])
-            home["watchers"] = [inside]
-            home["trace"] = None if inside.trace is None else inside
-            leaves, structure = flatten(f(*args))
-            kept += inside.seen.values()
-            for x in leaves:
-                if not isinstance(x, NUMERIC):
-                    raise ArgumentError(f"{told(f)} returns a {type(x).__name__} to {what}", code="control-result",
-                                        why="only arrays can be chosen or carried on",
-                                        fix="return arrays, or tuples, lists and dicts of arrays")  # fmt: skip
-            return inside, ([lift(x) for x in leaves], structure, [isinstance(x, (bool, int, float)) for x in leaves])
+        kept += [hide(x) for x in hidden]
+        if own:  # it may be assigned into
+            args = structure.build([Array(x.node, x.space) if type(x) is Array else x for x in given])
+        home["watchers"], home["trace"] = [inside], None if inside.trace is None else inside
+        with np.errstate(all="ignore"):
+            found = _result(f, f(*args), what)
     except TraceError as error:
         if error.what.startswith(("assign ", "assign_add ", "assign_sub ")):
             raise assigned("a variable", what) from None
         raise
+    finally:
+        home["watchers"], home["trace"] = inside.watchers, inside.trace
+        kept += inside.seen.values()
+        changed = [before.array for before in kept if before.changed()]
+        for before in kept:
+            before.restore()
+    if changed:
+        raise assigned(f"an array of shape {changed[0].shape} made outside", what)
+    return inside, found
+
+
+def _result(f: Callable, result: Any, what: str) -> tuple[list[Node], Structure, list[bool]]:
+    leaves, structure = flatten(result)
+    for x in leaves:
+        if not isinstance(x, NUMERIC):
+            raise ArgumentError(f"{told(f)} returns a {type(x).__name__} to {what}", code="control-result",
+                                why="only arrays can be chosen or carried on",
+                                fix="return arrays, or tuples, lists and dicts of arrays")  # fmt: skip
+    return [lift(x) for x in leaves], structure, [isinstance(x, (bool, int, float)) for x in leaves]
 
 
 def trace_body(f: Callable, args: Sequence[Any], what: str, own: bool = False) -> Body:

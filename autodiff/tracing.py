@@ -22,6 +22,8 @@ from .primitive import SAME, Opaque, broadcast
 from .program import flatten
 from .record import Record, record_of
 from .recording import ACTIVE, Event, Place, user_place
+from .rules.choice import Choice
+from .rules.loop import Loop
 from .transforms import rebuild, reverse
 from .transforms.lane_derivative import lane_derivative
 from .types import SHARED
@@ -219,9 +221,11 @@ def _without(outputs: Iterable[Node], dropped: Callable[[Node], bool]) -> list[N
         if n.args and dropped(n):
             new[n.serial] = new[n.args[n.op.passes].serial]
         else:
-            args = tuple(new[a.serial] for a in n.args)
-            same = all(a is b for a, b in zip(args, n.args, strict=True))
-            new[n.serial] = n if same else rebuild(n.op, args, n.attr)
+            args, attr = tuple(new[a.serial] for a in n.args), n.attr
+            if isinstance(attr, (Choice, Loop)):
+                attr = attr.rewritten(lambda ys: _without(ys, dropped))
+            same = all(a is b for a, b in zip(args, n.args, strict=True)) and attr == n.attr
+            new[n.serial] = n if same else rebuild(n.op, args, attr)
     return [new[o.serial] for o in outputs]
 
 

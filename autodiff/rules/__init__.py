@@ -18,10 +18,11 @@ from . import (
     scan,
     special,
     statistics,
+    tidy,
     written_out,
 )
 
 __all__ = [
     "activations", "arithmetic", "assembly", "bodies", "choice", "contraction", "curves", "elementwise", "layout", "linalg",
-    "loop", "order", "packing", "reduction", "scan", "special", "statistics", "written_out",
+    "loop", "order", "packing", "reduction", "scan", "special", "statistics", "tidy", "written_out",
 ]  # fmt: skip

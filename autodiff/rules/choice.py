@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -59,6 +59,11 @@ class Choice:
 
     def body(self, which: bool) -> tuple[Node, ...]:
         return self.yes if which else self.no
+
+    def rewritten(self, change: Callable[[Sequence[Node]], Sequence[Node]]) -> Choice:
+        """The same with other bodies: `change` answers as many nodes as it gets, over the same leaves."""
+        new, n = change([*self.yes, *self.no]), len(self.yes)
+        return replace(self, yes=tuple(new[:n]), no=tuple(new[n:]), _run={})
 
     def run(self, which: bool) -> Callable[..., tuple]:
         """One of the bodies as a function of the numbers of the operands."""

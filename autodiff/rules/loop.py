@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -105,6 +105,12 @@ class Loop:
     @property
     def excess(self) -> str:
         return f"the loop took more than {self.length} steps; its derivative keeps the state of each"
+
+    def rewritten(self, change: Callable[[Sequence[Node]], Sequence[Node]]) -> Loop:
+        """The same with another body: `change` answers as many nodes as it gets, over the same leaves."""
+        n, m = len(self.next), len(self.next) + len(self.ys)
+        new = change([*self.next, *self.ys, *([] if self.condition is None else [self.condition])])
+        return replace(self, next=tuple(new[:n]), ys=tuple(new[n:m]), condition=new[m] if len(new) > m else None, _run={})
 
     def groups(self, args: Sequence[Any]) -> tuple[Sequence[Any], Sequence[Any], Sequence[Any]]:
         """The arguments of the carry, of the stacks, and those shared."""
@@ -211,7 +217,7 @@ def _moving(loop: Loop, carry: Iterable[int], others: Iterable[Node]) -> list[in
     return _fixpoint(step, {i for i in carry if loop.carry[i].dtype.kind == "f"})
 
 
-def _end(loop: Loop, args: Sequence[Node]) -> dict[str, Any]:
+def ending(loop: Loop, args: Sequence[Node]) -> dict[str, Any]:
     """The end of a loop that takes the same steps as this one."""
     return {"length": loop.length, "condition": loop.condition, "count": args[-1] if loop.counted else None,
             "backward": loop.backward, "strict": loop.strict}  # fmt: skip
@@ -239,7 +245,7 @@ def _loop_series(node: Node, terms: Sequence[Sequence[Node | None]], order: int)
         return None
     following = [*loop.next, *[or_zero(c) for column in columns[: len(moving)] for c in column]]
     ys = [*loop.ys, *[typed(or_zero(of_ys[k]), *form(loop.ys[k])) for k in rows]]
-    found = repeat(starts, stacks, shared, following, ys, **_end(loop, node.args))
+    found = repeat(starts, stacks, shared, following, ys, **ending(loop, node.args))
     ends = spread(found.carry[len(loop.carry) + order - 1 :: order], moving, len(loop.carry))
     return packed(ends + spread(found.ys[len(loop.ys) :], rows, len(loop.ys)) + [None] * (loop.condition is not None),
                   loop.windows)  # fmt: skip
@@ -289,7 +295,7 @@ def _loop_pull(node: Node, ct: Node, wants: Sequence[bool], masked: bool) -> lis
     below = {n.serial for n in walk([*following, *ys])}
     kept = [leaf for leaf in loop.carry if leaf.serial in below]
     recorded = [*loop.ys, *[leaf for leaf in kept if leaf not in loop.ys]]
-    end = _end(loop, node.args)
+    end = ending(loop, node.args)
     if loop.length is None:
         end |= {"length": CAPACITY, "strict": True}
     again = repeat(starts, stacks, shared, loop.next, recorded, **end)
@@ -332,7 +338,7 @@ def _loop_batch(n: int, loop: Loop, *args: Node) -> Node:
     stacks = {leaf: _swapped(x) if leaf in wide.values() else x for leaf, x in stacks.items()}
     following = [batch.of(y) if leaf in wide else y for y, leaf in zip(loop.next, loop.carry, strict=True)]
     ys = [batch.of(y) if masked or y.serial in live else y for y in loop.ys]
-    end = _end(loop, args)
+    end = ending(loop, args)
     counter = None
     if masked:
         if loop.counted:
