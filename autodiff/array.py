@@ -238,6 +238,8 @@ class Array:
             return operate(ufunc, *inputs)
         if method == "reduce" and ufunc in REDUCE and set(kwargs) <= {"axis", "keepdims"}:
             return REDUCE[ufunc](inputs[0], axis=kwargs.get("axis", 0), keepdims=kwargs.get("keepdims", False))
+        if method == "outer" and not kwargs and ufunc in UFUNCS:
+            return ufunc(np.reshape(inputs[0], np.shape(inputs[0]) + (1,) * np.ndim(inputs[1])), inputs[1])
         home = "np" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special"
         raise no_rule(f"{home}.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"), kwargs)
 
@@ -396,6 +398,10 @@ class Readable:
         """Its present value."""
         raise NotImplementedError
 
+    def use(self) -> Array:
+        """Its present value, for an operation at once and for nothing else."""
+        raise NotImplementedError
+
 
 def no_rule(name: str, options: dict) -> NoRuleError:
     extra = f" with {', '.join(options)}=" if options else ""
@@ -516,7 +522,7 @@ def operate(ufunc: np.ufunc, *xs: Any) -> Any:
                 return UFUNCS[ufunc](*xs)
             numbers.append(x.number)
         elif isinstance(x, Readable):
-            return operate(ufunc, *[y.read() if isinstance(y, Readable) else y for y in xs])
+            return operate(ufunc, *[y.use() if isinstance(y, Readable) else y for y in xs])
         else:
             numbers.append(x)
     try:
@@ -532,14 +538,14 @@ def combine(ufunc: np.ufunc, a: Any, b: Any) -> Any:
     if type(a) is Array:
         x = a.number
     elif isinstance(a, Readable):
-        a = a.read()
+        a = a.use()
         x = a.number
     else:
         x = a
     if type(b) is Array:
         y = b.number
     elif isinstance(b, Readable):
-        b = b.read()
+        b = b.use()
         y = b.number
     else:
         y = b
@@ -684,6 +690,6 @@ def _assigned(x: Any, key: Any, value: Any) -> Any:
 
 
 __all__ = [
-    "CONSTANT", "DATUM", "NUMBERS", "Array", "Argument", "Held", "Name", "Readable", "argument", "call", "eager", "leaf_name",
-    "lift", "now", "operate", "perform", "read", "space_of", "unknown",
+    "CONSTANT", "DATUM", "NUMBERS", "Array", "Argument", "Held", "Name", "Readable", "argument", "call", "combine", "eager",
+    "leaf_name", "lift", "now", "operate", "perform", "read", "space_of", "unknown",
 ]  # fmt: skip

@@ -29,6 +29,9 @@ class Reads:
     def __init__(self) -> None:
         self.variables: dict[int, Variable] = {}
 
+    def used(self, variable: Variable) -> bool:
+        return False
+
     def read(self, variable: Variable, value: Array) -> None:
         if variable.trainable:
             self.variables[variable.serial] = variable

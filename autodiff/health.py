@@ -78,6 +78,9 @@ class Check:
             if value.dtype.kind == "f" and not np.isfinite(value).all():
                 raise _culprit(event, k, value)
 
+    def used(self, variable: Any) -> bool:
+        return True
+
     def read(self, variable: Any, value: Any) -> None:
         pass
 

@@ -24,6 +24,9 @@ class Watcher(Protocol):
     def operation(self, event: Event) -> None:
         """An operation on eager arrays was done."""
 
+    def used(self, variable: Any) -> bool:
+        """A variable is used in an operation: may it stand for itself there?  Else it is read; this too is told."""
+
     def read(self, variable: Any, value: Any) -> None:
         """A variable was read: `value` is the array that stands for its number from now on."""
 

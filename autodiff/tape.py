@@ -187,6 +187,18 @@ class GradientTape:
         for y in outs[1:]:
             tracked[y] = len(tracked)
 
+    def used(self, variable: Any) -> bool:
+        serial = variable.identity.serial
+        if self._paused or self._closed or serial in self._history.writes:
+            return False
+        if serial in self._variables:
+            return True
+        if not (self._automatic and variable.trainable and variable.dtype.kind == "f"):
+            return False
+        self._variables[serial] = variable
+        self._tracked.setdefault(serial, len(self._tracked))
+        return True
+
     def read(self, variable: Any, value: Any) -> None:
         history, serial = self._history, variable.identity.serial
         if serial in history.writes:

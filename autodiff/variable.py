@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from .array import Array, Readable, eager, no_attribute, operate
+from .array import Array, Readable, combine, eager, no_attribute, operate
 from .errors import ArgumentError, ShapeError, TraceError
 from .primitive import UFUNCS
 from .recording import ACTIVE, Place, tell_left, user_code
@@ -74,7 +75,7 @@ class Variable(Readable):
         number.flags.writeable = False
         code, at = user_code(2)
         array = eager(number, ("variable", code, at))
-        self._number = number
+        self._number, self._used = number, None
         self.identity = Identity(array.serial, name or "Variable", bool(trainable), Place(code, at))
         if ACTIVE.trace is not None:
             ACTIVE.trace.created(self)
@@ -129,6 +130,18 @@ class Variable(Readable):
             watcher.read(self, value)
         return value
 
+    def use(self) -> Array:
+        """Its present value, for an operation at once: watchers may take it for the variable itself, which spares a record."""
+        if ACTIVE.trace is not None:
+            return self.read()
+        for watcher in ACTIVE.watchers:
+            if not watcher.used(self):
+                return self.read()
+        if self._used is None:
+            self._used = eager(self._number, ("variable", self.identity.place.code, self.identity.place.at), self.identity,
+                               self.identity.serial)  # fmt: skip
+        return self._used
+
     def numpy(self) -> np.ndarray:
         """Its numbers, as a plain ndarray."""
         return self.read().numpy()
@@ -138,7 +151,7 @@ class Variable(Readable):
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method == "__call__" and not kwargs and ufunc in UFUNCS:
-            return operate(ufunc, *inputs)
+            return combine(ufunc, *inputs) if len(inputs) == 2 else operate(ufunc, *inputs)
         values = [x.read() if isinstance(x, Variable) else x for x in inputs]
         return next(v for v in values if isinstance(v, Array)).__array_ufunc__(ufunc, method, *values, **kwargs)
 
@@ -228,7 +241,7 @@ class Variable(Readable):
     def store(self, number: np.ndarray, given: Any = None) -> Variable:
         """Exchanges the value for a fresh array of the right shape and dtype, which nobody else may write to."""
         number.flags.writeable = False
-        self._number = number
+        self._number, self._used = number, None
         for watcher in ACTIVE.watchers:
             watcher.written(self, given)
         return self
@@ -239,19 +252,20 @@ class Variable(Readable):
                             fix="x = v.numpy(); x[i] = value; v.assign(x)")  # fmt: skip
 
 
-def _reading(name: str) -> Any:
-    """The operator of arrays, for variables: both sides are read."""
+def _reading(name: str, read: Callable[[Variable], Array]) -> Any:
+    """The operator of arrays, for variables."""
     of_array = getattr(Array, name)
 
     def of_variable(self: Variable, *others: Any) -> Any:
-        return of_array(self.read(), *others)
+        return of_array(read(self), *others)
 
     of_variable.__name__ = name
     return of_variable
 
 
-for _name in (
-    "add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul neg abs "
-    "lt le gt ge eq ne and rand or ror invert getitem float int index format round"
-).split():
-    setattr(Variable, f"__{_name}__", _reading(f"__{_name}__"))
+ARITHMETIC = """add radd sub rsub mul rmul truediv rtruediv floordiv rfloordiv mod rmod pow rpow matmul rmatmul neg abs
+                lt le gt ge eq ne and rand or ror invert"""
+for _name in ARITHMETIC.split():
+    setattr(Variable, f"__{_name}__", _reading(f"__{_name}__", Variable.use))
+for _name in "getitem float int index format round".split():
+    setattr(Variable, f"__{_name}__", _reading(f"__{_name}__", Variable.read))
