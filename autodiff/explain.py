@@ -62,7 +62,7 @@ class Escape:
         return array is not None and (x is array or isinstance(x, np.ndarray) and x.base is array)
 
 
-@dataclass
+@dataclass(slots=True)
 class Interval:
     """A time in which a tape recorded: serials and places of its beginning and end."""
 
@@ -77,6 +77,9 @@ class History:
 
     `shadow` are the values that come from watched ones, but not through derivatives.
     """
+
+    __slots__ = ("automatic", "done", "cuts", "shadow", "watches", "unwatched_reads", "writes", "escapes", "seen", "intervals",
+                 "reset", "closed")  # fmt: skip
 
     def __init__(self, automatic: bool):
         self.automatic = automatic

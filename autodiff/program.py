@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -29,6 +30,10 @@ class Structure:
 
     def build(self, leaves: Sequence[Any]) -> Any:
         """The values of `leaves`, nested again."""
+        if self is ONE_VALUE:
+            return leaves[0]
+        if self.kind is list and len(self.children) == len(leaves) and all([c is ONE_VALUE for c in self.children]):
+            return list(leaves)
         return self._build(iter(leaves))
 
     def _build(self, leaves: Iterator[Any]) -> Any:
@@ -76,9 +81,21 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
         return [], Structure(type(None))
     if not isinstance(tree, (tuple, list, dict)):
         return [tree], ONE_VALUE
+    if type(tree) is list or type(tree) is tuple:
+        for child in tree:
+            if child is None or isinstance(child, (tuple, list, dict)):
+                break
+        else:
+            return list(tree), _row(type(tree), len(tree))
     pairs = [flatten(child) for child in (tree.values() if isinstance(tree, dict) else tree)]
     keys = tuple(tree) if isinstance(tree, dict) else ()
     return [leaf for leaves, _ in pairs for leaf in leaves], Structure(type(tree), keys, tuple([s for _, s in pairs]))
+
+
+@lru_cache(maxsize=64)
+def _row(kind: type, length: int) -> Structure:
+    """A list or tuple of so many values."""
+    return Structure(kind, (), (ONE_VALUE,) * length)
 
 
 def name_of(f: Callable) -> str:

@@ -67,6 +67,10 @@ class Trace(Protocol):
         """A number must be finite when the program runs."""
 
 
+USUAL = {"divide": "warn", "over": "warn", "under": "ignore", "invalid": "warn"}  # what numpy does if nobody asked
+WARNING = {kind: what for kind, what in USUAL.items() if what == "warn"}
+
+
 class Active(threading.local):
     """The watchers of one thread, outermost first."""
 
@@ -78,8 +82,10 @@ class Active(threading.local):
     def add(self, watcher: Watcher) -> None:
         """Starts watching.  Meanwhile numpy does not warn of what is not finite: gradients are asked for at such points too."""
         if not self.watchers:
-            self.errstate = {kind: what for kind, what in np.geterr().items() if what == "warn"}
-            np.seterr(**dict.fromkeys(self.errstate, "ignore"))
+            before = np.seterr(all="ignore")
+            if before != USUAL:
+                np.seterr(**{kind: what for kind, what in before.items() if what != "warn"})
+            self.errstate = WARNING if before == USUAL else {kind: what for kind, what in before.items() if what == "warn"}
         self.watchers = [*self.watchers, watcher]
 
     def remove(self, watcher: Watcher, home: dict[str, Any]) -> None:

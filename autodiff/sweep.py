@@ -21,18 +21,12 @@ LARGEST_CACHE, MOST_MET = 256, 4096
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """`function(pop, *seeds)` takes the rows of the records `used`, last one first, and answers the cotangents of `reached`.
-
-    Values are counted as the tape counts them.
-    """
+    """`function(pop, *seeds)` pops the rows of the records `used` and answers the cotangents of those sources that are
+    `reached`, both counted in their order."""
 
     function: Callable[..., tuple]
     used: tuple[int, ...]
     reached: tuple[int, ...]
-
-    def run(self, rows: list, seeds: Sequence[Any]) -> dict[int, Any]:
-        """The cotangents, each under the number of its value; `rows` are consumed."""
-        return dict(zip(self.reached, self.function(rows.pop, *seeds), strict=True))
 
 
 _written: dict[tuple, Sweep | None] = {}
@@ -66,13 +60,11 @@ def sweep_of(
     if len(_written) >= LARGEST_CACHE:
         for old in list(_written)[: LARGEST_CACHE // 2]:
             _written.pop(old, None)
-    sweep = _written[key] = write(records, places, targets, sources, batch)
+    sweep = _written[key] = write(records, targets, sources, batch)
     return sweep
 
 
-def write(
-    records: Sequence[Any], places: Mapping[int, int], targets: Sequence[int], sources: Sequence[int], batch: int
-) -> Sweep | None:
+def write(records: Sequence[Any], targets: Sequence[int], sources: Sequence[int], batch: int) -> Sweep | None:
     """Goes the way back with names for cotangents, writing down what is done to them."""
     if any(type(r) is Record and r.pattern.coarse for r in records):  # a note is due
         return None
@@ -82,7 +74,7 @@ def write(
     found = backward(copies, zip(targets, seeds, strict=True), set(sources), batch, None, text.sum)
     used = tuple(c.index for c in copies if c.taken)
     function = text.function(["pop", *seeds], list(found.values()), "the way back", frees=True)
-    return Sweep(function, used, tuple(places[s] for s in found))
+    return Sweep(function, used, tuple(list(sources).index(s) for s in found))
 
 
 class Copy:

@@ -23,6 +23,8 @@ from .transforms import reverse
 from .variable import Variable
 
 LOG = logging.getLogger("autodiff")
+ONE = np.ones(())
+ONE.flags.writeable = False
 SAMPLE = 20240229  # of the weights by which batch_jacobian finds coupled rows
 
 
@@ -257,10 +259,11 @@ class GradientTape:
             raise ArgumentError("Argument `target` should be a list or nested structure of Arrays or Variables to be "
                                 "differentiated, but received None.", fix="did you forget to return the loss?",
                                 code="target-none")  # fmt: skip
-        arrays = [self._as_target(x, i, len(targets)) for i, x in enumerate(targets)]
+        arrays = [x if type(x) is Array else self._as_target(x, i, len(targets)) for i, x in enumerate(targets)]
         given, structure = flatten(sources)
         for x in given:
-            self._check_source(x)
+            if type(x) is not Variable:
+                self._check_source(x)
         seeds = self._seeds(arrays, output_gradients)
         found = self._pull(arrays, seeds, given, 0)
         return structure.build([self._answer(y, x, target, unconnected_gradients) for y, x in zip(found, given, strict=True)])
@@ -430,22 +433,24 @@ class GradientTape:
         """The cotangents of the sources, None without a path, by the operations recorded; frees a tape for one use."""
         if ACTIVE.trace is not None and ACTIVE.trace.lanes:
             return self._by_graph(targets, seeds, sources, batch)
-        others = any(w is not self or (self._persistent and self._recording) for w in ACTIVE.watchers)
+        others = any([w is not self or (self._persistent and self._recording) for w in ACTIVE.watchers])
+        serials = [x.serial if type(x) is Variable or x.number is not None else 0 for x in sources]
         # what is not watched has no gradient, although it stands in the records; a target is its own source in any case
-        own = {y.serial for y in targets if y.number is not None}
-        wanted = {x.serial for x in sources if (isinstance(x, Variable) or x.number is not None)
-                  and (x.serial in self._tracked or x.serial in own)}  # fmt: skip
+        own = [y.serial for y in targets if y.number is not None]
+        wanted = [s for s in dict.fromkeys(serials) if s and (s in self._tracked or s in own)]
         pairs: list[tuple[int, Any]] = []
         traced: list[tuple[Array, Any]] = []
         for y, seed in zip(targets, seeds, strict=True):
-            if y.dtype.kind != "f":
+            number = y.number
+            if number is None:
+                if y.dtype.kind == "f":
+                    traced.append((y, seed))
                 continue
-            if y.number is None:
-                traced.append((y, seed))
+            if number.dtype.kind != "f":
                 continue
             if seed is None:
-                seed = np.ones(y.shape, y.dtype)
-                if type(y.number) is Array:
+                seed = ONE if type(number) is np.float64 else np.ones(number.shape, number.dtype)
+                if type(number) is Array:
                     seed = _filled(constant(1.0), y.number.node).astype(y.dtype)
                     seed = eager(seed, self._origin())
             if others and not isinstance(seed, Array):
@@ -470,30 +475,26 @@ class GradientTape:
                 self._history.done += [self._records.pop().step for _ in range(len(self._records))]  # none, unless it failed
         answers = []
         origin = self._origin()
-        for x in sources:
-            if isinstance(x, Variable) or x.number is not None:
-                c = pulled.get(x.serial)
-                if c is not None and not isinstance(c, Array):
-                    c = eager(c if isinstance(c, (np.ndarray, np.generic)) else np.asarray(c), origin)
-                answers.append(c)
-            else:
-                answers.append(found.get(x.node.serial))
+        for x, serial in zip(sources, serials, strict=True):
+            c = pulled.get(serial) if serial else found.get(x.node.serial)
+            if c is not None and type(c) is not Array:
+                c = eager(c if isinstance(c, (np.ndarray, np.generic)) else np.asarray(c), origin)
+            answers.append(c)
         return answers
 
-    def _go_back(self, pairs: Sequence[tuple[int, Any]], wanted: set[int], batch: int) -> dict[int, Any]:
+    def _go_back(self, pairs: Sequence[tuple[int, Any]], wanted: Sequence[int], batch: int) -> dict[int, Any]:
         """The cotangents of what is wanted, by serial; the way is walked until it is known."""
-        records, tracked, sweep = self._records, self._tracked, None
+        records, sweep = self._records, None
         if ACTIVE.trace is None and not any([type(seed) is Array for _, seed in pairs]):
-            sources = list(wanted)
-            sweep = sweep_of(records, self._links, tracked, [y for y, _ in pairs], sources, batch)
+            sweep = sweep_of(records, self._links, self._tracked, [y for y, _ in pairs], wanted, batch)
         if sweep is None:
-            return backward(records, pairs, wanted, batch, None if self._persistent else self._history.done)
+            return backward(records, pairs, set(wanted), batch, None if self._persistent else self._history.done)
         rows = [records[k].kept for k in sweep.used]
         if not self._persistent:
             self._history.done += [r.step for r in records]
             records.clear()
-        found = sweep.run(rows, [seed for _, seed in pairs])
-        return {s: found[tracked[s]] for s in sources if tracked[s] in found}
+        found = sweep.function(rows.pop, *[seed for _, seed in pairs])
+        return {wanted[i]: c for i, c in zip(sweep.reached, found, strict=True)}
 
     def _reverse_graph(self, traced: Sequence[tuple[Array, Any]], sources: Sequence[Any]) -> tuple[list, dict]:
         """Inside a transform the graph itself is the record: cotangents of the eager leaves, and of the traced sources."""
