@@ -135,7 +135,8 @@ def _close(program: Opened, wanted: Sequence[Wanted], extra: dict[Node, Any] | N
         typed = [a if a.dtype == w.dtype else a.astype(w.dtype) for a, w in zip(arrays, wanted, strict=True)]
         return settle(typed, program.name)
     values = evaluate(nodes, symbols=extra)
-    return [np.array(np.broadcast_to(v, w.shape), w.dtype)[()] for v, w in zip(values, wanted, strict=True)]
+    with np.errstate(over="ignore"):  # what is too large for single precision is infinite there
+        return [np.array(np.broadcast_to(v, w.shape), w.dtype)[()] for v, w in zip(values, wanted, strict=True)]
 
 
 def _like(node: Node | None, model: Node, lead: tuple[int, ...] = ()) -> Wanted:

@@ -12,6 +12,7 @@ from ..primitive import TABLE, Elementwise, Multilinear, broadcast, broadcast_sh
 from ..types import Shape
 
 ONE, MINUS = constant(1.0), constant(-1.0)
+SMALL_POWERS = range(1, 9)
 
 
 def _keeps_dtype(number: Node, other: Node) -> bool:
@@ -95,10 +96,16 @@ def _simpler_power(a: Node, n: Node) -> Node | None:
         return constant(1.0 if np.issubdtype(a.dtype, np.inexact) else 1)
     if n.attr == 0.5:
         return SQRT.make((a,))
-    if n.attr != int(n.attr) or abs(n.attr) > 8 or (n.attr < 0 and not np.issubdtype(a.dtype, np.inexact)):
+    if n.attr == -1 and np.issubdtype(a.dtype, np.inexact):
+        return DIVIDE.make((ONE, a))
+    return _repeated_product(a, int(n.attr)) if n.attr in SMALL_POWERS else None
+
+
+def _power_lowered(a: Array, n: Array) -> Array | None:
+    """In kernels, negative powers are products too; elsewhere these would lose derivatives of large a to overflow."""
+    if n.node.op is not CONSTANT or -n.node.attr not in SMALL_POWERS:
         return None
-    y = _repeated_product(a, int(abs(n.attr)))
-    return y if n.attr > 0 else DIVIDE.make((ONE, y))
+    return 1.0 / Array(_repeated_product(a.node, int(-n.node.attr)))
 
 
 def _repeated_product(a: Node, n: int) -> Node:
@@ -128,7 +135,7 @@ DIVIDE = Elementwise("divide", np.divide, "({0}/{1})", lambda y, a, b: (1.0 / b,
                      cost=6, simplify=_simpler_quotient, domain=(0.5, 2.0))  # fmt: skip
 SQRT = Elementwise("sqrt", np.sqrt, "math.sqrt({0})", lambda y, a: (0.5 / y,), cost=8, domain=(0.2, 3.0))
 POWER = Elementwise("power", np.power, "({0}**{1})", _power_derivative, cost=30, dtype="same",
-                    simplify=_simpler_power, domain=(0.5, 2.0))  # fmt: skip
+                    simplify=_simpler_power, domain=(0.5, 2.0), lowered=_power_lowered)  # fmt: skip
 
 
 def _gated_shape(attr: None, a: Node, b: Node) -> Shape:

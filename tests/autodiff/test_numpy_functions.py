@@ -136,6 +136,7 @@ FUNCTIONS = {
     "assign, computed mask": lambda a: assigned(a, a > 1.0, lambda y: 3.0),
     "assign, all": lambda a: assigned(a, ..., lambda y: y[0]),
     "assign, twice": lambda a: assigned(assigned(a, 0, lambda y: y[1] * y[0]), (0, 0), lambda y: y[0, 0] * y[0, 1]),
+    "ufunc.outer": lambda a: np.multiply.outer(a, a[0]) + np.subtract.outer(2.0, a[1]),
     "divmod by python": lambda a: divmod(a, 0.7)[1] * divmod(3.0, a)[1],
     # products
     "matmul": lambda a: a @ a.T,
