@@ -195,14 +195,15 @@ class LoopText:
                     row = f"({row}*{self._length(axis)} + i{axis})"
                 row = f"{row}*{self._length(self.depth - 1)}" if self.depth > 1 else ""
             else:
-                row = " + ".join(f"i{axis}*{self._integer(('step', strides, axis), s, 's')}" if s != 1 else f"i{axis}"
+                row = " + ".join(f"i{axis}*{self._integer(('step', strides, axis), s, 'd')}" if s != 1 else f"i{axis}"
                                  for axis, s in enumerate(strides[:-1]) if s)  # fmt: skip
             if row:
                 name = f"r{len(self.rows)}"
                 nest.row.append(f"{name} = {row}")
             self.rows[strides[:-1]] = name or ""
         along = f"i{self.depth - 1}"
-        step = "" if inner == 0 else along if inner == 1 else f"{along}*{self._integer(('step', strides), inner, 's')}"
+        # not "s": the accumulators of sums are called so
+        step = "" if inner == 0 else along if inner == 1 else f"{along}*{self._integer(('step', strides), inner, 'd')}"
         return " + ".join(part for part in (name, step) if part)
 
     def _depth(self, strides: tuple[int, ...]) -> int:
