@@ -15,7 +15,7 @@ from .array import Argument, Array, eager, lift, unknown
 from .errors import ArgumentError, DifferentiationError, TraceError
 from .graph import SYMBOL, VIEW, Node, substitute, walk
 from .primitive import Opaque, broadcast
-from .program import flatten, name_of
+from .program import check_function, flatten, name_of
 from .record import Step, needs_tracing
 from .recording import ACTIVE, Event, Watcher, user_code
 from .tape import GradientTape
@@ -144,6 +144,8 @@ def custom_gradient(f: Callable) -> Callable:
     grad_fn may be differentiated in turn.  If f reads variables that are not arguments, grad_fn takes `variables=` and returns
     (gradients, gradients of variables).  Raises DifferentiationError for the wrong number of gradients.
     """
+
+    check_function(f, "ad.custom_gradient")
 
     @wraps(f)
     def decorated(*args: Any, **kwargs: Any) -> Any:
@@ -274,6 +276,8 @@ def _unrecorded() -> Iterator[None]:
 
 def recompute_grad(f: Callable) -> Callable:
     """The same function, of which a tape keeps the arguments only: it runs again when its gradient is asked for."""
+
+    check_function(f, "ad.recompute_grad")
 
     @wraps(f)
     def decorated(*args: Any, **kwargs: Any) -> Any:

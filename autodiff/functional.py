@@ -19,7 +19,7 @@ from .errors import ArgumentError, AxisError, DifferentiationError, ShapeError
 from .graph import SYMBOL, VIEW, Node, constant, datum, substitute, walk
 from .interpret import evaluate
 from .primitive import TABLE, broadcast
-from .program import ONE_VALUE, Structure, argument_names, flatten, name_of, trace
+from .program import ONE_VALUE, Structure, argument_names, check_function, flatten, name_of, trace
 from .record import settle
 from .transforms import Batch, Forward, Laplacian, rebuild, reverse, taylor
 
@@ -92,6 +92,9 @@ def _open(f: Callable, args: Sequence[Any], argnums: Sequence[int], kwargs: dict
     outside: dict[Node, Node] = {}
     given, leaves, nested = list(args), [], []
     for i in argnums:
+        if args[i] is None:
+            raise ArgumentError(f"the argument {names[i]!r} is None, which has no derivative", code="argument-kind",
+                                why="only numbers can move by a small amount", fix="pass floats, or leave it out of argnums")
         values, structure = flatten(args[i])
         one = structure == ONE_VALUE
         arrays = [_fresh(x, names[i] if one else f"{names[i]}[{k}]", outside) for k, x in enumerate(values)]
@@ -213,6 +216,8 @@ def value_and_grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     Raises DifferentiationError if f does not return a scalar or an argument holds integers.
     """
 
+    check_function(f, "ad.value_and_grad")
+
     def value_and_gradient(*args: Any, **kwargs: Any) -> tuple[Any, Any]:
         numbers, single = _argnums(f, argnums, len(args))
         program = _open(f, args, numbers, kwargs)
@@ -245,6 +250,7 @@ def _nest(parts: Sequence[Any], structures: Sequence[Structure]) -> list[Any]:
 
 def grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     """The gradient of a function that returns a scalar; see `value_and_grad`."""
+    check_function(f, "ad.grad")
     both = value_and_grad(f, argnums)
 
     def gradient(*args: Any, **kwargs: Any) -> Any:
@@ -256,6 +262,7 @@ def grad(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
 def vjp(f: Callable, *primals: Any) -> tuple[Any, Callable]:
     """(f(*primals), pullback), where pullback(ct) is the tuple of J^T ct, one for each primal; `ct` is nested and shaped as f's
     result, which is checked."""
+    check_function(f, "ad.vjp")
     program = _open(f, primals, range(len(primals)), {})
     _floating_outputs(program, "vjp")
     sources = program.sources()
@@ -288,6 +295,7 @@ def _tangents(program: Opened, tangents: Any, transform: str) -> dict[Node, Any]
 
 def jvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> tuple[Any, Any]:
     """(f(*primals), J tangents), forward mode; tangents are nested and shaped as the primals, which is checked."""
+    check_function(f, "ad.jvp")
     primals = _tuple(primals, "jvp")
     program = _open(f, primals, range(len(primals)), {})
     _floating_outputs(program, "jvp")
@@ -306,6 +314,7 @@ def hvp(f: Callable, primals: Sequence[Any], tangents: Sequence[Any]) -> Any:
 
     One array for one primal, else a tuple with the part of each primal.
     """
+    check_function(f, "ad.hvp")
     primals = _tuple(primals, "hvp")
     numbers = tuple(range(len(primals)))
     _, products = jvp(grad(f, numbers), primals, tangents)
@@ -320,6 +329,8 @@ def jacobian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
 
     For nested results and arguments: nested as the result, in each place nested as the argument(s).
     """
+
+    check_function(f, "ad.jacobian")
 
     def jacobian_of(*args: Any, **kwargs: Any) -> Any:
         numbers, single = _argnums(f, argnums, len(args))
@@ -372,6 +383,7 @@ def _rows(ys: Sequence[Node], xs: Sequence[Node]) -> list[list[Node | None]]:
 
 def hessian(f: Callable, argnums: int | Sequence[int] = 0) -> Callable:
     """A function that answers d2f/dx2 with shape x.shape + x.shape: forward over reverse, all columns in one batch."""
+    check_function(f, "ad.hessian")
     return jacobian(grad(f, argnums), argnums)
 
 
@@ -380,6 +392,8 @@ def laplacian(f: Callable) -> Callable:
 
     Collapsed forward Laplacian (Li et al. 2023, arXiv:2307.08214).  Further arguments are passed on.
     """
+
+    check_function(f, "ad.laplacian")
 
     def laplacian_of(x: Any, *args: Any, **kwargs: Any) -> Any:
         program = _open(f, (x, *args), [0], kwargs)
@@ -407,6 +421,7 @@ def jet(f: Callable, primals: Sequence[Any], series: Sequence[Sequence[Any]]) ->
     `series` has one sequence of d arrays for each primal; raises ArgumentError if their lengths differ.  Inside, coefficients
     are normalised by k! (Griewank & Walther, Evaluating Derivatives, 2nd ed., section 13.2).
     """
+    check_function(f, "ad.jet")
     primals, series = _tuple(primals, "jet"), _tuple(series, "jet", "series")
     program = _open(f, primals, range(len(primals)), {})
     _floating_outputs(program, "jet")
