@@ -59,6 +59,13 @@ INSTEAD = {
 }
 
 
+# what tensors and variables of TensorFlow have
+FROM_TENSORFLOW = {
+    "value": "v.read()", "read_value": "v.read()", "eval": "x.numpy()", "get_shape": "x.shape", "rank": "x.ndim",
+    "ref": "x itself: arrays and variables may be keys of a dict", "op": "tape.explain(target, source)",
+}  # fmt: skip
+
+
 class Array:
     """A traced value (`number` is None: it is computed when asked for, or there is none) or an eager one, which has its number.
 
@@ -130,9 +137,9 @@ class Array:
         return f"Array({np.array2string(np.asarray(self.number), separator=', ', prefix='Array(')}, dtype={self.dtype.name})"
 
     def __format__(self, spec: str) -> str:
-        if self.number is None or type(self.number) is Array or self.number.shape or not spec:
-            return str(self) if not spec else format(str(self), spec)
-        return format(self.number.item(), spec)
+        if not spec or spec[-1] not in "bcdeEfFgGnoxX%":
+            return format(str(self), spec)
+        return format(self._one(f"the format {spec!r}").item(), spec)
 
     def __round__(self, digits: int = 0) -> Array:
         return np.round(self, digits)
@@ -225,6 +232,8 @@ class Array:
     # -- numpy's protocols
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if not kwargs and method == "__call__" and ufunc in UFUNCS:
+            if ufunc.nout > 1:
+                return perform(ufunc, UFUNCS[ufunc], inputs, {})
             return combine(ufunc, *inputs) if len(inputs) == 2 else operate(ufunc, *inputs)
         kwargs = {k: v for k, v in kwargs.items() if not (k == "where" and v is True)}
         if kwargs.get("out") is not None:
@@ -241,6 +250,8 @@ class Array:
         if method == "outer" and not kwargs and ufunc in UFUNCS:
             return ufunc(np.reshape(inputs[0], np.shape(inputs[0]) + (1,) * np.ndim(inputs[1])), inputs[1])
         home = "np" if getattr(np, ufunc.__name__, None) is ufunc else "scipy.special"
+        if ufunc.__name__.endswith("(vectorized)"):
+            home = "np.frompyfunc"
         raise no_rule(f"{home}.{ufunc.__name__}" + ("" if method == "__call__" else f".{method}"), kwargs)
 
     def __array_function__(self, function: Callable, types: Any, args: tuple, kwargs: dict) -> Any:
@@ -271,6 +282,13 @@ class Array:
         return np.dot(self, other)
 
     def astype(self, dtype: Any) -> Array:
+        try:
+            real = np.dtype(dtype).kind in "fiub"
+        except TypeError:
+            real = False
+        if not real:
+            raise ArgumentError(f"an array cannot have dtype {dtype!r} here", why="only real numbers have derivatives",
+                                fix="x.astype(float), or x.numpy().astype(...)", code="not-real")  # fmt: skip
         return perform(_astype, FUNCTIONS[np.astype], (self, np.dtype(dtype)), {})
 
     def clip(self, low: Any = None, high: Any = None) -> Array:
@@ -340,6 +358,15 @@ class Array:
         """The same value under a name of its own: assigning into one does not change the other."""
         return Array(self.node, self.space) if self.number is None else eager(self.number, self.origin, self.root, self.serial)
 
+    def __copy__(self) -> Array:
+        return self.copy()
+
+    def __deepcopy__(self, memo: Any) -> Array:
+        return self.copy()
+
+    def __reduce__(self) -> tuple:
+        return restored, (self.numpy(),)
+
     def __getitem__(self, key: Any) -> Array:
         y = perform(operator.getitem, FUNCTIONS["getitem"], (self, key), {})  # type: ignore[index]
         y.view = type(key) in PLACES or (type(key) is tuple and PLACES.issuperset([type(k) for k in key]))
@@ -382,13 +409,14 @@ class Array:
     def __le__(self, other): return combine(np.less_equal, self, other)  # noqa: E704
     def __gt__(self, other): return combine(np.greater, self, other)  # noqa: E704
     def __ge__(self, other): return combine(np.greater_equal, self, other)  # noqa: E704
-    def __eq__(self, other): return combine(np.equal, self, other)  # noqa: E704
-    def __ne__(self, other): return combine(np.not_equal, self, other)  # noqa: E704
-    def __and__(self, other): return combine(np.logical_and, self, other)  # noqa: E704
-    def __rand__(self, other): return combine(np.logical_and, other, self)  # noqa: E704
-    def __or__(self, other): return combine(np.logical_or, self, other)  # noqa: E704
-    def __ror__(self, other): return combine(np.logical_or, other, self)  # noqa: E704
-    def __invert__(self): return operate(np.logical_not, self)  # noqa: E704
+    def __eq__(self, other): return False if other is None else combine(np.equal, self, other)  # noqa: E704
+    def __ne__(self, other): return True if other is None else combine(np.not_equal, self, other)  # noqa: E704
+    # for conditions; integers are combined bit by bit, as in numpy
+    def __and__(self, other): return combine(np.logical_and if self.dtype == bool else np.bitwise_and, self, other)  # noqa: E704
+    def __rand__(self, other): return combine(np.logical_and if self.dtype == bool else np.bitwise_and, other, self)  # noqa: E704
+    def __or__(self, other): return combine(np.logical_or if self.dtype == bool else np.bitwise_or, self, other)  # noqa: E704
+    def __ror__(self, other): return combine(np.logical_or if self.dtype == bool else np.bitwise_or, other, self)  # noqa: E704
+    def __invert__(self): return operate(np.logical_not if self.dtype == bool else np.invert, self)  # noqa: E704
 
 
 class Readable:
@@ -413,9 +441,18 @@ def no_rule(name: str, options: dict) -> NoRuleError:
     )
 
 
+def restored(number: np.ndarray) -> Array:
+    """An array of another process: it has its numbers, and nobody watches it."""
+    return eager(number, ("constant", *user_code(2), None))
+
+
 def no_attribute(what: str, name: str) -> AttributeError:
-    if callable(getattr(np, name, None)):
+    if name in FROM_TENSORFLOW:
+        fix = FROM_TENSORFLOW[name]
+    elif callable(getattr(np, name, None)):
         fix = f"np.{name}(x)"
+    elif hasattr(np.ndarray, name):
+        fix = f"x.numpy().{name}"
     else:
         near = get_close_matches(name, [n for n in dir(Array) if not n.startswith("_")], 1)
         fix = f"did you mean x.{near[0]}?" if near else "dir(x) lists them; the functions of numpy do the rest"
@@ -433,7 +470,7 @@ def refused(function: Callable, rule: Callable, args: Sequence, kwargs: dict, er
                 number(y.node)
     except AutodiffError as told:
         return told
-    except (TypeError, ValueError, IndexError, AttributeError):
+    except (TypeError, ValueError, IndexError, AttributeError, ZeroDivisionError):
         pass
     return RefusedError(f"{name_of_operation(function)}: {str(error) or type(error).__name__}", code="refused",
                         why="numpy does not take these arguments", fix="look at their types and shapes")  # fmt: skip
@@ -457,9 +494,10 @@ def lift(x: Any) -> Node:
         return TABLE["stack"].make(tuple(lift(e) for e in x), 0)
     value = np.asarray(x)
     if value.dtype.kind not in "fiub":
-        raise TraceError(f"a value of type {type(x).__name__} cannot take part in a traced program",
+        raise TraceError(f"a value of type {type(x).__name__} cannot be combined with arrays",
                          why=f"its dtype is {value.dtype}, and only real numbers have derivatives here",
-                         fix="pass floats", code="not-real")  # fmt: skip
+                         fix="did you forget to return a value?" if x is None else "pass floats",
+                         code="not-real")  # fmt: skip
     if value.shape == () and value.dtype in (np.float64, np.int64, np.bool_):
         return constant(value.item())
     return datum(value)
@@ -527,9 +565,8 @@ def operate(ufunc: np.ufunc, *xs: Any) -> Any:
             numbers.append(x)
     try:
         value = ufunc(*numbers)
-    except (TypeError, ValueError):
-        UFUNCS[ufunc](*xs)  # says more about shapes
-        raise
+    except (TypeError, ValueError) as error:
+        raise refused(ufunc, UFUNCS[ufunc], xs, {}, error) from None
     return _made(ufunc, xs, value)
 
 
@@ -553,9 +590,8 @@ def combine(ufunc: np.ufunc, a: Any, b: Any) -> Any:
         return UFUNCS[ufunc](a, b)
     try:
         value = ufunc(x, y)
-    except (TypeError, ValueError):
-        UFUNCS[ufunc](a, b)
-        raise
+    except (TypeError, ValueError) as error:
+        raise refused(ufunc, UFUNCS[ufunc], (a, b), {}, error) from None
     return _made(ufunc, (a, b), value)
 
 
@@ -610,7 +646,7 @@ def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> An
             return rule(*args, **kwargs)
     try:
         value = function(*numbers, **options)
-    except (TypeError, ValueError, IndexError) as error:
+    except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
         raise refused(function, rule, args, kwargs, error) from None
     code, at = user_code(2)
     root = next((a.root for a in arrays if a.root is not None), None)
@@ -679,6 +715,9 @@ def _astype(x: Any, dtype: np.dtype) -> Any:
     if type(x) is Array:
         return FUNCTIONS[np.astype](x, dtype)
     return np.asarray(x).astype(dtype)[()]
+
+
+_astype.__name__ = "astype"
 
 
 def _assigned(x: Any, key: Any, value: Any) -> Any:

@@ -122,6 +122,12 @@ class TapeError(AutodiffError, RuntimeError, ValueError):
     code = "tape"
 
 
+class VariableError(AutodiffError, RuntimeError):
+    """A variable was used in a way that would lose it."""
+
+    code = "variable"
+
+
 class MatrixError(NumericsError, np.linalg.LinAlgError):
     """A matrix that has no inverse, or no factor of the kind asked for."""
 

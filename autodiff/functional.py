@@ -485,6 +485,8 @@ def vmap(f: Callable, in_axes: int | None | Sequence[int | None] = 0) -> Callabl
     axis 0, as in JAX.  f is called once, on Arrays without numbers and without the axis; it may not decide by their values.
     """
 
+    check_function(f, "ad.vmap")
+
     def mapped(*args: Any, **kwargs: Any) -> Any:
         axes: list[Any] = list(in_axes) if isinstance(in_axes, (tuple, list)) else [in_axes] * len(args)
         if len(axes) != len(args):

@@ -28,7 +28,7 @@ def check_numerics(x: Any, message: str = "") -> Any:
             return x
     value = np.asarray((number(x.node) if x.number is None else x.number) if isinstance(x, Array) else x)
     if value.dtype.kind != "f":
-        raise ArgumentError(f"check_numerics needs floats, not {value.dtype}", why="integers are always finite",
+        raise ArgumentError(f"check_numerics needs floats, not {value.dtype}", why="only floats can be nan or infinite",
                             fix="leave it out, or check what the integers are made of", code="check-integer")  # fmt: skip
     if not np.isfinite(value).all():
         nan, inf = bool(np.isnan(value).any()), bool(np.isinf(value).any())

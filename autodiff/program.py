@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .array import Array, Readable, lift
-from .errors import TraceError
+from .errors import ArgumentError, TraceError
 from .graph import Node
 
 
@@ -73,6 +74,7 @@ class Structure:
 
 
 ONE_VALUE = Structure()
+VIEWS = (type({}.values()), type(OrderedDict().values()))  # come back as lists
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:
@@ -80,7 +82,9 @@ def flatten(tree: Any) -> tuple[list[Any], Structure]:
     if tree is None:
         return [], Structure(type(None))
     if not isinstance(tree, (tuple, list, dict)):
-        return [tree], ONE_VALUE
+        if type(tree) not in VIEWS:
+            return [tree], ONE_VALUE
+        tree = list(tree)
     if type(tree) is list or type(tree) is tuple:
         for child in tree:
             if child is None or isinstance(child, (tuple, list, dict)):
@@ -101,6 +105,13 @@ def _row(kind: type, length: int) -> Structure:
 def name_of(f: Callable) -> str:
     """What a function is called in messages."""
     return getattr(f, "__name__", type(f).__name__)
+
+
+def check_function(f: Any, asker: str) -> None:
+    """Raises ArgumentError for what cannot be called."""
+    if not callable(f):
+        raise ArgumentError(f"{asker} needs a function, not a {type(f).__name__}", fix=f"{asker}(lambda x: ...), not its value",
+                            code="not-a-function")  # fmt: skip
 
 
 def argument_names(f: Callable, count: int) -> list[str]:

@@ -6,6 +6,7 @@ An eager array holds only a serial number; whatever is recorded belongs to the w
 from __future__ import annotations
 
 import dis
+import operator
 import sys
 import threading
 from collections.abc import Callable
@@ -168,6 +169,8 @@ def name_of_operation(function: Any) -> str:
     """What an operation is called in messages: `np.sin`, `x[...]`, `stop_gradient`."""
     if isinstance(function, str):
         return function
+    if function is operator.getitem:
+        return "x[...]"
     name = getattr(function, "__name__", type(function).__name__)
     module = getattr(function, "__module__", None) or "numpy"
     if isinstance(function, np.ufunc) and getattr(np, name, None) is function or module.partition(".")[0] == "numpy":

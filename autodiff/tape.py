@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -124,11 +124,12 @@ class GradientTape:
 
         Raises TapeError before the tape is entered, DifferentiationError for plain numbers, ArgumentError for integers.
         """
-        for x in flatten(tensor)[0]:
+        for x in [None] if tensor is None else flatten(tensor)[0]:
             if not isinstance(x, (Array, Variable)):
                 raise DifferentiationError(
                     f"Passed in object {_short(x)} of type '{type(x).__name__}', not an Array or a Variable.",
-                    why="a plain number cannot be recognised when it is used", fix="wrap it: x = ad.constant(x)",
+                    why="a plain number cannot be recognised when it is used",
+                    fix="pass a list of it" if _is_many(x) else "wrap it: x = ad.constant(x)",
                     code="watch-plain")  # fmt: skip
             if not self._entered:
                 raise TapeError("watch before the tape was entered", why="a tape records only inside its `with`",
@@ -264,7 +265,7 @@ class GradientTape:
         for x in given:
             if type(x) is not Variable:
                 self._check_source(x)
-        seeds = self._seeds(arrays, output_gradients)
+        seeds = self._seeds(arrays, output_gradients, target)
         found = self._pull(arrays, seeds, given, 0)
         return structure.build([self._answer(y, x, target, unconnected_gradients) for y, x in zip(found, given, strict=True)])
 
@@ -282,12 +283,10 @@ class GradientTape:
         given, structure = flatten(sources)
         for x in given:
             self._check_source(x)
-        rows = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape)
-        if experimental_use_pfor and y.size:
-            found = self._pull([y], [rows], given, y.size)
-        else:
-            found = self._row_by_row(y, rows, given)
-        shaped = [None if c is None else np.reshape(c, y.shape + x.shape) for c, x in zip(found, given, strict=True)]
+        # of nothing one row is pulled back, to see what is connected
+        rows = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape) if y.size else np.zeros((1, *y.shape), y.dtype)
+        found = self._pull([y], [rows], given, len(rows)) if experimental_use_pfor else self._row_by_row(y, rows, given)
+        shaped = [None if c is None else np.reshape(c[: y.size], y.shape + x.shape) for c, x in zip(found, given, strict=True)]
         return structure.build([self._answer(c, x, target, unconnected_gradients, y.shape)
                                 for c, x in zip(shaped, given, strict=True)])  # fmt: skip
 
@@ -340,7 +339,9 @@ class GradientTape:
 
     def explain(self, target: Any, source: Any) -> str:
         """Why the gradient of `target` with respect to `source` is None: cause, file:line and fix in a sentence."""
-        return reason(self._history, self._steps(), self._tracked, target, source, user_frame())
+        frame, steps = user_frame(), self._steps()
+        told = [reason(self._history, steps, self._tracked, target, x, frame) for x in _leaves(source)]
+        return next((t for t in told if t.code), told[0])
 
     def memory(self) -> int:
         """The bytes of the arrays that the tape holds."""
@@ -394,23 +395,25 @@ class GradientTape:
             return x
         raise ArgumentError(f"{which} is a {_kind(x)}, not an Array or a Variable",
                             why=where_it_left(self._history, x),
-                            fix="keep the loss an array; take .numpy() or float() of it only after the gradient",
+                            fix="one array: np.stack(list(targets))" if _is_many(x) else
+                            "keep the loss an array; take .numpy() or float() of it only after the gradient",
                             code="target-plain")  # fmt: skip
 
     def _check_source(self, x: Any) -> None:
         if not isinstance(x, (Array, Variable)):
             raise ArgumentError(f"a source is a {_kind(x)}, not an Array or a Variable",
                                 why=where_it_left(self._history, x),
-                                fix="wrap it before it is used: x = ad.constant(x); tape.watch(x)",
+                                fix="pass a list of it: list(sources)" if _is_many(x) else
+                                "wrap it before it is used: x = ad.constant(x); tape.watch(x)",
                                 code="source-plain")  # fmt: skip
 
-    def _seeds(self, targets: Sequence[Array], output_gradients: Any) -> list[Any]:
+    def _seeds(self, targets: Sequence[Array], output_gradients: Any, target: Any) -> list[Any]:
         if output_gradients is None:
             return [None] * len(targets)
         if not isinstance(output_gradients, (tuple, list, dict)) or _is_numbers(output_gradients) and len(targets) == 1:
             given: list[Any] = [output_gradients]
         else:
-            given = _leaves(output_gradients)
+            given = _leaves(_ordered(output_gradients, target))
         if len(given) != len(targets):
             raise ArgumentError(f"output_gradients has {len(given)} entries, but target has {len(targets)}",
                                 fix="give one for each target; None stands for ones", code="output-gradients")  # fmt: skip
@@ -420,6 +423,10 @@ class GradientTape:
                 g = g.read()
             if g is not None:
                 g = g if isinstance(g, Array) else np.asarray(g)
+                if g.dtype.kind not in "fiub":
+                    raise ArgumentError(f"output_gradients[{i}] is a {_kind(given[i])} of dtype {g.dtype}",
+                                        why="it weighs the elements of the target", fix="pass floats",
+                                        code="output-gradients")  # fmt: skip
                 if g.shape not in ((), y.shape):
                     raise ShapeError(f"output_gradients[{i}] has shape {g.shape}, but target {i} has shape {y.shape}",
                                      why="the cotangent of an array has the shape of the array",
@@ -517,7 +524,7 @@ class GradientTape:
         """In a function with lanes: what the graph says, in which points are known to be independent."""
         if batch or self._history.shadow:
             what = "a jacobian" if batch else "a tape that does not record all operations"
-            raise CompileError(f"{what} in a function with lanes", why="there derivatives are taken from the formulas themselves",
+            raise CompileError(f"{what} in a function with lanes", why="there derivatives are taken from the formulas",
                                fix="leave lanes= out of ad.function", code="lanes")  # fmt: skip
         pairs = [(lift(_raw(y)), None if s is None else lift(_raw(s))) for y, s in zip(targets, seeds, strict=True)]
         live = [(y, s) for y, s in pairs if y.dtype.kind == "f"]
@@ -579,6 +586,15 @@ def _is_numbers(tree: Any) -> bool:
     return isinstance(tree, (tuple, list)) and bool(leaves) and all(isinstance(x, (int, float, np.generic)) for x in leaves)
 
 
+def _ordered(tree: Any, like: Any) -> Any:
+    """The same with its dicts in the order of those of `like`."""
+    if isinstance(tree, dict) and isinstance(like, dict) and tree.keys() == like.keys():
+        return {k: _ordered(tree[k], like[k]) for k in like}
+    if isinstance(tree, (tuple, list)) and isinstance(like, (tuple, list)) and len(tree) == len(like):
+        return [_ordered(x, y) for x, y in zip(tree, like, strict=True)]
+    return tree
+
+
 def _leaves(tree: Any) -> list[Any]:
     """All entries, None among them."""
     if isinstance(tree, dict):
@@ -589,6 +605,11 @@ def _leaves(tree: Any) -> list[Any]:
 def _kind(x: Any) -> str:
     name = type(x).__name__
     return f"numpy.{name}" if isinstance(x, (np.ndarray, np.generic)) else name
+
+
+def _is_many(x: Any) -> bool:
+    """Whether something plain may hold arrays: a list, a set, a generator."""
+    return isinstance(x, Iterable) and not isinstance(x, (str, bytes, np.ndarray))
 
 
 def _short(x: Any) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from .array import Array, Readable, combine, eager, no_attribute, operate
-from .errors import ArgumentError, ShapeError, TraceError
+from .errors import ArgumentError, ShapeError, TraceError, VariableError
 from .primitive import UFUNCS
 from .recording import ACTIVE, Place, tell_left, user_code
 
@@ -26,7 +26,7 @@ def as_number(value: Any, dtype: Any, what: str) -> np.ndarray:
     """A copy of the numbers of `value`; raises ArgumentError if they are not real numbers."""
     try:
         number = np.array(value, dtype=dtype)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise ArgumentError(f"{what} cannot be made of this {type(value).__name__}: {error}",
                             fix="pass numbers in equal rows; join arrays with np.stack([...])",
                             code="not-numbers") from None  # fmt: skip
@@ -150,6 +150,8 @@ class Variable(Readable):
         return self.read().__array__(dtype, copy)
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(isinstance(x, Variable) for x in kwargs.get("out", ())):
+            raise self._in_place(f"np.{ufunc.__name__} with out=", "v.assign(value)")
         if method == "__call__" and not kwargs and ufunc in UFUNCS:
             return combine(ufunc, *inputs) if len(inputs) == 2 else operate(ufunc, *inputs)
         values = [x.read() if isinstance(x, Variable) else x for x in inputs]
@@ -193,12 +195,12 @@ class Variable(Readable):
     def assign_add(self, value: Any) -> Variable:
         """Adds to the value."""
         new, given = self._checked(value, "assign_add")
-        return self._write(self._present() + new, given)
+        return self._write(self._moved(new, "assign_add", np.add), given)
 
     def assign_sub(self, value: Any) -> Variable:
         """Subtracts from the value."""
         new, given = self._checked(value, "assign_sub")
-        return self._write(self._present() - new, given)
+        return self._write(self._moved(new, "assign_sub", np.subtract), given)
 
     def _present(self) -> Any:
         return self._number if ACTIVE.trace is None else ACTIVE.trace.number_of(self)
@@ -220,6 +222,11 @@ class Variable(Readable):
                                 why="it keeps its dtype, and would lose the fraction",
                                 fix=f"Variable(..., dtype=float), or {how} integers", code="variable-dtype")  # fmt: skip
         return (new if isinstance(new, (np.ndarray, Array)) else np.asarray(new)), value
+
+    def _moved(self, new: Any, how: str, ufunc: np.ufunc) -> Any:
+        if len(new.shape) > self.ndim or any(n not in (1, m) for n, m in zip(new.shape[::-1], self.shape[::-1], strict=False)):
+            raise self._misshapen(new, how)
+        return ufunc(self._present(), new)
 
     def _misshapen(self, new: Any, how: str) -> ShapeError:
         return ShapeError(f"cannot {how} a value of shape {new.shape} to the variable {self.name!r} of shape {self.shape}",
@@ -246,10 +253,27 @@ class Variable(Readable):
             watcher.written(self, given)
         return self
 
+    def __reduce__(self) -> tuple:
+        """Copies are variables of their own."""
+        return Variable, (self.numpy(), self.name, self.trainable, self.dtype)
+
+    def _in_place(self, what: str, fix: str) -> VariableError:
+        return VariableError(f"{what} on the variable {self.name!r} is not supported", code="variable-in-place", fix=fix,
+                             why="it would be replaced by an array, or change behind the back of a tape")  # fmt: skip
+
     def __setitem__(self, key: Any, value: Any) -> None:
         raise ArgumentError(f"elements of the variable {self.name!r} cannot be assigned",
                             why="what was read before would change with it", code="variable-element",
                             fix="x = v.numpy(); x[i] = value; v.assign(x)")  # fmt: skip
+
+
+def _refusing(operator: str, fix: str) -> Any:
+    """An operator that would leave the name of a variable with an array, as TensorFlow refuses it."""
+
+    def in_place(self: Variable, other: Any) -> Any:
+        raise self._in_place(f"`variable {operator}= value`", fix)
+
+    return in_place
 
 
 def _reading(name: str, read: Callable[[Variable], Array]) -> Any:
@@ -269,3 +293,15 @@ for _name in ARITHMETIC.split():
     setattr(Variable, f"__{_name}__", _reading(f"__{_name}__", Variable.use))
 for _name in "getitem float int index format round".split():
     setattr(Variable, f"__{_name}__", _reading(f"__{_name}__", Variable.read))
+
+for _operator, _name, _fix in (
+    ("+", "add", "variable.assign_add(value), or out = variable + value"),
+    ("-", "sub", "variable.assign_sub(value), or out = variable - value"),
+    ("*", "mul", "variable.assign(variable * value), or out = variable * value"),
+    ("/", "truediv", "variable.assign(variable / value), or out = variable / value"),
+    ("//", "floordiv", "variable.assign(variable // value), or out = variable // value"),
+    ("%", "mod", "variable.assign(variable % value), or out = variable % value"),
+    ("**", "pow", "variable.assign(variable ** value), or out = variable ** value"),
+    ("@", "matmul", "variable.assign(variable @ value), or out = variable @ value"),
+):
+    setattr(Variable, f"__i{_name}__", _refusing(_operator, _fix))
