@@ -37,7 +37,7 @@ class PointProgram:
     def __init__(self, columns: Sequence[Array], residuals: Sequence[Array], parameters: int):
         self.columns = [c.node for c in columns]
         self.parameters, self.terms = parameters, len(residuals)
-        nodes = lower([r.node for r in residuals])
+        nodes = lower([r.node for r in residuals], differentiated=True)
         for k, n in enumerate(nodes):
             _check_residual(k, n, self.columns)
         # what the coordinates alone decide (a source term, boundary data) is computed once per cloud, as further columns
