@@ -168,6 +168,8 @@ class Array:
         return tell_left(self, ".tolist()", self._leave("tolist()").tolist())
 
     def _leave(self, how: str, instead: str | None = None) -> np.ndarray:
+        if type(self.number) is Array:
+            return self.number._leave(how, instead)
         if self.number is not None:
             return self.number
         for leaf in walk([self.node]):
@@ -614,7 +616,7 @@ def _made(ufunc: np.ufunc, xs: tuple, value: Any) -> Array:
             if x.root is not None and y.root is None:
                 y.root = x.root
     watchers = ACTIVE.watchers
-    if watchers:
+    if watchers and not (len(watchers) == 1 and (quick := getattr(watchers[0], "ufunc", None)) and quick(ufunc, xs, y)):
         event = _new(Event)
         event.function, event.rule, event.args, event.kwargs, event.record = ufunc, UFUNCS[ufunc], xs, {}, None
         event.arrays, event.outputs, event.code, event.at = arrays, [y], code, at

@@ -76,6 +76,9 @@ class CustomRecord:
         self.shapes = [(y.shape, y.dtype) for y in outputs]
         self.models = [(x.shape, x.dtype) if c else None for x, c in zip(models, connected, strict=True)]
 
+    def spent(self) -> Step:
+        return self.step
+
     def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
         if not batch:
             return self._pull(cotangents, wants)
@@ -185,7 +188,7 @@ def _pair(f: Callable, answer: Any) -> tuple[Any, Callable]:
     """What the user's function answers, which must be (result, grad_fn)."""
     if not isinstance(answer, tuple) or len(answer) != 2 or not callable(answer[1]):
         raise DifferentiationError(f"{name_of(f)} under @custom_gradient must return (result, grad_fn), a value and a function",
-                                   why=f"it returned a {type(answer).__name__}",
+                                   why=f"it returned {type(answer).__name__}",
                                    fix="return y, lambda dy: dy * slope", code="custom-form")  # fmt: skip
     return answer
 

@@ -32,7 +32,8 @@ class Pattern:
     `compiler(leaves, outputs, name)` makes the function that computes it, and its derivatives.
     """
 
-    __slots__ = ("name", "leaves", "outputs", "connected", "whole", "selects", "needs", "coarse", "compiler", "_pullbacks", "_run")
+    __slots__ = ("name", "leaves", "outputs", "connected", "whole", "selects", "needs", "coarse", "compiler", "_pullbacks",
+                 "_run")  # fmt: skip
 
     def __init__(self, name: str, leaves: Sequence[Node], outputs: Sequence[Node], compiler: Callable = straight_line):
         self.name, self.leaves, self.outputs, self.compiler = name, tuple(leaves), tuple(outputs), compiler
@@ -125,7 +126,7 @@ def _like(cotangent: Node, leaf: Node) -> Node:
 
 # ---- the pattern of an event ---------------------------------------------------------------------------------------------
 
-_known: dict[tuple, Pattern] = {}
+known_patterns: dict[tuple, Pattern] = {}
 _by_content: set[tuple] = set()  # signatures whose integers must be known while they are traced
 
 
@@ -173,10 +174,10 @@ def _plain(x: Any) -> Any:
 
 def pattern_of(event: Event) -> tuple[Pattern, list, list]:
     """The pattern of an event, traced if it is the first of its kind, and its numbers, with the serials of arrays."""
-    parts: list[Any] = [event.rule]
+    ufunc = type(event.function) is np.ufunc
+    parts: list[Any] = [event.function if ufunc else event.rule]
     numbers: list[Any] = []
     serials: list[int] = []
-    ufunc = type(event.function) is np.ufunc
     for x in event.args:
         if type(x) is Array:  # as below, without the call
             number = x.number
@@ -192,7 +193,7 @@ def pattern_of(event: Event) -> tuple[Pattern, list, list]:
             _signature(x, parts, numbers, serials, ufunc)
     key = tuple(parts)
     try:
-        pattern = _known.get(key)
+        pattern = known_patterns.get(key)
     except TypeError:  # something that cannot be compared
         return _trace(event, False), numbers, serials
     if pattern is None:
@@ -203,10 +204,10 @@ def pattern_of(event: Event) -> tuple[Pattern, list, list]:
                 _by_content.add(key)
         if pattern is None:  # integers become part of the pattern, which then serves only once
             return _trace(event, True), numbers, serials
-        if len(_known) >= LARGEST_CACHE:
-            for old in list(_known)[: LARGEST_CACHE // 2]:
-                _known.pop(old, None)
-        _known[key] = pattern
+        if len(known_patterns) >= LARGEST_CACHE:
+            for old in list(known_patterns)[: LARGEST_CACHE // 2]:
+                known_patterns.pop(old, None)
+        known_patterns[key] = pattern
     return pattern, numbers, serials
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from .array import NUMBERS, Argument, Array, Held, eager, operate
 from .graph import SYMBOL, VIEW, walk
 from .interpret import evaluate
-from .pattern import Pattern, pattern_of
+from .pattern import Pattern, is_simple, known_patterns, pattern_of
 from .recording import ACTIVE, Event, Place, name_of_operation, user_code
 
 LOG = logging.getLogger("autodiff")
@@ -42,7 +42,9 @@ class Step:
     @property
     def sources(self) -> Sequence[int]:
         """The serials of what is connected; 0, the serial of nothing, for the rest."""
-        return self.ins if False not in self.connected else [s if c else 0 for s, c in zip(self.ins, self.connected, strict=True)]
+        if False not in self.connected:
+            return self.ins
+        return [s if c else 0 for s, c in zip(self.ins, self.connected, strict=True)]
 
     @property
     def place(self) -> Place:
@@ -56,10 +58,16 @@ class Step:
 class Pullable(Protocol):
     """What the way back needs of a record: also its pattern, if it is one, and the arrays it keeps for it."""
 
-    step: Step
     selects: bool
     pattern: Pattern | None
     kept: Sequence[Any]
+
+    @property
+    def step(self) -> Step:
+        """What it is without its numbers."""
+
+    def spent(self) -> Any:
+        """Something that has the `step`, and no numbers."""
 
     def pull(self, cotangents: Sequence[Any], wants: tuple[bool, ...], masked: bool, batch: int) -> Iterable[tuple[int, Any]]:
         """(index of an argument, its cotangent) for the cotangents of the results, None being zero."""
@@ -72,14 +80,12 @@ def needs_tracing(x: Any) -> bool:
 class Record:
     """A pattern and the numbers for it: `kept` has a place for every argument and then for every result, if any is needed."""
 
-    __slots__ = ("step", "pattern", "kept")
+    __slots__ = ("function", "pattern", "ins", "outs", "code", "at", "kept", "shared", "_step")
 
     def __init__(self, function: Any, pattern: Pattern, numbers: Sequence[Any], serials: Sequence[int],
                  outputs: Sequence[Array], code: CodeType, at: int):  # fmt: skip
-        step = self.step = _new(Step)  # its __init__ written out: a record is made for every operation
-        step.kind, step.function, step.ins, step.outs = "operation", function, serials, [y.serial for y in outputs]
-        step.connected, step.code, step.at = pattern.connected, code, at
-        self.pattern = pattern
+        self.function, self.pattern, self.ins, self.outs = function, pattern, serials, [y.serial for y in outputs]
+        self.code, self.at, self.shared, self._step = code, at, False, None
         arguments, results = pattern.needs or pattern.needed()
         self.kept: Sequence[Any] = NOTHING
         if arguments or results:
@@ -91,6 +97,18 @@ class Record:
                 kept[i] = x.copy() if serials[i] == 0 and type(x) is np.ndarray and x.flags.writeable else x
             for i in results:
                 kept[count + i] = outputs[i].number
+
+    @property
+    def step(self) -> Step:
+        if self._step is None:
+            self._step = Step("operation", self.function, self.ins, self.outs, self.pattern.connected, self.code, self.at)
+        return self._step
+
+    def spent(self) -> Record | Step:
+        if self.shared:
+            return self.step
+        self.kept = NOTHING
+        return self
 
     @property
     def selects(self) -> bool:
@@ -166,6 +184,49 @@ def record_of(event: Event) -> Any:
         event.record = record
     elif callable(record):
         record = event.record = record()
+    elif type(record) is Record:
+        record.shared = True
+    return record
+
+
+def quick_record(ufunc: np.ufunc, xs: Sequence[Any], y: Array) -> Record | None:
+    """The record of a ufunc, if its like has been recorded before; all that is above, written out."""
+    key: list[Any] = [ufunc]
+    numbers, serials = [], []
+    for x in xs:
+        kind = type(x)
+        if kind is Array:
+            number = x.number
+            serials.append(x.serial)
+        elif kind is np.ndarray:
+            number = x
+            serials.append(0)
+        elif (kind is float or kind is int) and is_simple(x):
+            key.append(kind)
+            key.append(x)
+            continue
+        else:
+            return None
+        key.append(number.shape)
+        key.append(number.dtype)
+        numbers.append(number)
+    pattern = known_patterns.get(tuple(key))
+    if pattern is None or pattern.needs is None:
+        return None
+    record = _new(Record)
+    record.function, record.pattern, record.ins, record.outs = ufunc, pattern, serials, (y.serial,)
+    _, record.code, record.at = y.origin
+    record.shared, record._step = False, None
+    arguments, results = pattern.needs
+    if arguments or results:
+        kept = record.kept = [None] * (len(numbers) + 1)
+        for i in arguments:
+            x = numbers[i]
+            kept[i] = x.copy() if serials[i] == 0 and x.flags.writeable else x
+        if results:
+            kept[-1] = y.number
+    else:
+        record.kept = NOTHING
     return record
 
 
@@ -178,6 +239,9 @@ class Identity:
     __slots__ = ("step",)
     selects = False
     pattern, kept = None, NOTHING
+
+    def spent(self) -> Step:
+        return self.step
 
     def __init__(self, variable: int, value: Array):
         step = self.step = _new(Step)
@@ -194,7 +258,7 @@ def add(a: Any, b: Any) -> Any:
 
 
 def backward(
-    records: list, seeds: Iterable[tuple[int, Any]], sources: set[int], batch: int = 0, done: list[Step] | None = None,
+    records: list, seeds: Iterable[tuple[int, Any]], sources: set[int], batch: int = 0, done: list[Any] | None = None,
     add: Callable[[Any, Any], Any] = add,
 ) -> dict[int, Any]:  # fmt: skip
     """The cotangents of `sources`, by serial, for the cotangents `seeds` of some values; a source without a path is missing.
@@ -228,6 +292,6 @@ def backward(
                     serial = step.ins[i]
                     cotangents[serial] = add(cotangents[serial], c) if serial in cotangents else c
         if done is not None:
-            done.append(step)
+            done.append(record.spent())
         record = None
     return {s: c for s, c in cotangents.items() if s in sources}

@@ -20,7 +20,10 @@ from .errors import is_library
 
 
 class Watcher(Protocol):
-    """What a tape, or a check of numbers, is told."""
+    """What a tape, or a check of numbers, is told.
+
+    One that has a method `ufunc(ufunc, args, result)` is told of those in this way while it is alone, if it answers True.
+    """
 
     def operation(self, event: Event) -> None:
         """An operation on eager arrays was done."""

@@ -16,7 +16,7 @@ from .explain import Escape, History, Watch, reason, where_it_left
 from .graph import Node, constant, walk
 from .primitive import broadcast
 from .program import flatten
-from .record import Identity, Pullable, Step, backward, record_of
+from .record import Identity, Pullable, Step, backward, quick_record, record_of
 from .recording import ACTIVE, STORING, Event, Place, user_code, user_frame, user_place
 from .sweep import sweep_of
 from .transforms import reverse
@@ -173,22 +173,35 @@ class GradientTape:
                 self._history.cut("paused" if self._paused else "closed", event)
             return
         record = record_of(event)
-        step, pattern, get = record.step, record.pattern, tracked.get
-        ins, outs, count = step.ins, step.outs, len(tracked)
-        if len(ins) == 2:
-            places: tuple = (get(ins[0]), get(ins[1]))
-        else:
-            places = tuple([get(s) for s in ins])
-        if (pattern is None or not pattern.whole) and not any(
-            [c and p is not None for p, c in zip(places, step.connected, strict=True)]
-        ):
+        step, pattern = record.step, record.pattern
+        if not any([s in tracked for s in step.sources]):
             self._history.cut("operation", event)
             return
+        places = tuple([tracked.get(s) for s in step.ins])
         self._records.append(record)
-        self._links.append((pattern, places, count) if pattern is not None else None)
-        tracked[outs[0]] = count
-        for y in outs[1:]:
+        self._links.append((pattern, places, len(tracked)) if pattern is not None else None)
+        for y in step.outs:
             tracked[y] = len(tracked)
+
+    def ufunc(self, ufunc: np.ufunc, xs: Sequence[Any], y: Array) -> bool:
+        """What `operation` does, if this tape alone is watching and the like was recorded before; False asks for the event."""
+        tracked = self._tracked
+        if self._paused or self._closed:
+            return False
+        for x in xs:
+            if type(x) is Array and x.serial in tracked:
+                break
+        else:
+            return False
+        record = quick_record(ufunc, xs, y)
+        if record is None or not record.pattern.whole:
+            return False
+        ins, count, get = record.ins, len(tracked), tracked.get
+        places = (get(ins[0]), get(ins[1])) if len(ins) == 2 else tuple([get(s) for s in ins])
+        self._records.append(record)
+        self._links.append((record.pattern, places, count))
+        tracked[y.serial] = count
+        return True
 
     def used(self, variable: Any) -> bool:
         serial = variable.identity.serial
@@ -355,7 +368,7 @@ class GradientTape:
 
     # -- how
     def _steps(self) -> list[Step]:
-        return [*self._history.done, *[r.step for r in self._records]]
+        return [r if type(r) is Step else r.step for r in [*self._history.done, *self._records]]
 
     def _begin(self, unconnected: str) -> None:
         if unconnected not in ("none", "zero"):
@@ -479,7 +492,7 @@ class GradientTape:
         finally:
             self._deaf = False
             if not self._persistent:
-                self._history.done += [self._records.pop().step for _ in range(len(self._records))]  # none, unless it failed
+                self._history.done += [self._records.pop().spent() for _ in range(len(self._records))]  # none, unless it failed
         answers = []
         origin = self._origin()
         for x, serial in zip(sources, serials, strict=True):
@@ -498,7 +511,7 @@ class GradientTape:
             return backward(records, pairs, set(wanted), batch, None if self._persistent else self._history.done)
         rows = [records[k].kept for k in sweep.used]
         if not self._persistent:
-            self._history.done += [r.step for r in records]
+            self._history.done += [r.spent() for r in records]
             records.clear()
         found = sweep.function(rows.pop, *[seed for _, seed in pairs])
         return {wanted[i]: c for i, c in zip(sweep.reached, found, strict=True)}
