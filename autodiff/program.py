@@ -110,7 +110,7 @@ def name_of(f: Callable) -> str:
 def check_function(f: Any, asker: str) -> None:
     """Raises ArgumentError for what cannot be called."""
     if not callable(f):
-        raise ArgumentError(f"{asker} needs a function, not a {type(f).__name__}", fix=f"{asker}(lambda x: ...), not its value",
+        raise ArgumentError(f"{asker} needs a function, not {type(f).__name__}", fix=f"{asker}(lambda x: ...), not its value",
                             code="not-a-function")  # fmt: skip
 
 

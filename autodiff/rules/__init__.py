@@ -14,6 +14,7 @@ from . import (
     loop,
     order,
     packing,
+    questions,
     reduction,
     scan,
     special,
@@ -24,5 +25,5 @@ from . import (
 
 __all__ = [
     "activations", "arithmetic", "assembly", "bodies", "choice", "contraction", "curves", "elementwise", "layout", "linalg",
-    "loop", "order", "packing", "reduction", "scan", "special", "statistics", "tidy", "written_out",
+    "loop", "order", "packing", "questions", "reduction", "scan", "special", "statistics", "tidy", "written_out",
 ]  # fmt: skip

@@ -240,6 +240,8 @@ def tensordot(a, b, axes=2):
 
 @implements(np.einsum)
 def einsum(subscripts, *operands, out=None, optimize=False, **options):
+    if not isinstance(subscripts, str):
+        subscripts, operands = _spelled(subscripts, *operands)
     arrays = _arrays(*operands)
     spec = _explicit(subscripts.replace(" ", ""), [a.ndim for a in arrays])
     left, result = spec.split("->")
@@ -253,6 +255,14 @@ def einsum(subscripts, *operands, out=None, optimize=False, **options):
         return _einsum_two(f"{terms[0]},{terms[1]}->{result}", *arrays)
     x, letters = _tidy(arrays[0], terms[0], set(result))
     return np.transpose(x, [letters.index(c) for c in result])
+
+
+def _spelled(*given: Any) -> tuple[str, tuple]:
+    """The other way to call einsum, arrays and lists of numbers in turn, with letters instead."""
+    terms = ["".join("..." if k is Ellipsis else string.ascii_letters[k] for k in axes) for axes in (*given[1::2], given[-1])]
+    pairs = len(given) // 2
+    spec = ",".join(terms[:pairs]) + (f"->{terms[-1]}" if len(given) % 2 else "")
+    return spec, given[: 2 * pairs : 2]
 
 
 def _explicit(spec: str, ndims: list[int]) -> str:

@@ -224,8 +224,8 @@ WHERE = Select("where", np.where, "({1} if {0} else {2})")
 
 
 @implements(np.where)
-def where(condition, a, b):
-    return call(WHERE, condition, a, b)
+def where(condition, *branches):
+    return call(WHERE, condition, *branches) if branches else np.nonzero(condition)
 
 
 @implements(np.clip)
