@@ -12,6 +12,7 @@ from .errors import (
     CompileError,
     DegenerateWarning,
     DifferentiationError,
+    FunctionError,
     MatrixError,
     NoRuleError,
     NumericsError,
@@ -19,6 +20,7 @@ from .errors import (
     TapeError,
     TraceError,
 )
+from .function import RetraceWarning, function, run_functions_eagerly
 from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, stop_gradient, value_and_grad, vjp, vmap
 from .graph import SYMBOL, VIEW, Node, substitute, symbol, text, view, walk
 from .health import check_numerics, debug_numerics
@@ -38,5 +40,6 @@ __all__ = [
     "ShapeError", "Taylor", "TraceError", "check_derivatives", "evaluate", "forward", "grad", "hessian", "hvp",
     "jacobian", "jet", "jvp", "laplacian", "lift", "rebuild", "reverse", "substitute", "sum_points", "symbol", "taylor", "text",
     "elu", "gelu", "leaky_relu", "log_softmax", "logsumexp", "relu", "sigmoid", "silu", "softmax", "softplus",
+    "FunctionError", "RetraceWarning", "function", "run_functions_eagerly",
     "DegenerateWarning", "MatrixError", "stop_gradient", "value_and_grad", "view", "vjp", "vmap", "walk",
 ]  # fmt: skip

@@ -224,7 +224,7 @@ def _without(outputs: Iterable[Node], dropped: Callable[[Node], bool]) -> list[N
             args, attr = tuple(new[a.serial] for a in n.args), n.attr
             if isinstance(attr, (Choice, Loop)):
                 attr = attr.rewritten(lambda ys: _without(ys, dropped))
-            same = all(a is b for a, b in zip(args, n.args, strict=True)) and attr == n.attr
+            same = all(a is b for a, b in zip(args, n.args, strict=True)) and (attr is n.attr or attr == n.attr)
             new[n.serial] = n if same else rebuild(n.op, args, attr)
     return [new[o.serial] for o in outputs]
 

@@ -1,8 +1,9 @@
 """Programs for one point, compiled to kernels over tiles of points: schedule -> emit -> store -> kernel."""
 
 from .kernel import Kernel
+from .lane_program import LaneProgram
 from .point_program import BoundProgram, PointProgram
 from .schedule import Plan, Target
 from .whole_program import WholeProgram
 
-__all__ = ["BoundProgram", "Kernel", "Plan", "PointProgram", "Target", "WholeProgram"]
+__all__ = ["BoundProgram", "Kernel", "LaneProgram", "Plan", "PointProgram", "Target", "WholeProgram"]
