@@ -28,7 +28,7 @@ def _asked(function: Callable) -> None:
 
 for _function in (
     np.array_repr, np.array_str, np.array2string, np.save, np.savez, np.savez_compressed, np.savetxt,
-    np.may_share_memory, np.shares_memory, np.can_cast, np.min_scalar_type, np.common_type,
+    np.may_share_memory, np.shares_memory,
 ):  # fmt: skip
     _asked(_function)
 

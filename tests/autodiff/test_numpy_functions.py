@@ -284,9 +284,9 @@ def test_single_precision(name):
 
 # numpy functions that have no rule, as people call them
 NO_RULE = {
-    "np": """angle apply_along_axis argpartition argwhere array_equiv bincount choose common_type copyto digitize extract
-        fill_diagonal flatnonzero frexp histogram histogram2d histogram_bin_edges histogramdd i0 insert intersect1d isin
-        ix_ ldexp lexsort logspace nanargmax nanmedian nanpercentile nextafter nonzero packbits piecewise place poly polydiv
+    "np": """angle apply_along_axis argpartition array_equiv bincount choose common_type copyto digitize extract
+        fill_diagonal frexp histogram histogram2d histogram_bin_edges histogramdd i0 insert intersect1d isin
+        ix_ ldexp lexsort logspace nanargmax nanmedian nanpercentile nextafter packbits piecewise place poly polydiv
         polyfit putmask put roots setdiff1d sort_complex spacing trim_zeros union1d unique unique_counts unwrap""",
     "np.linalg": "eig eigvals",
     "np.fft": "fft ifft rfft irfft fft2 fftn rfftn",
