@@ -37,3 +37,18 @@ def sinc(x, order):
     for k in range(1, order + 1):
         s = (math.sin(z + 0.5 * math.pi * k) - k * s) / z
     return math.pi**order * s
+
+
+@nb.njit
+def integer_remainder(a, b):
+    """a - b floor(a / b) as numpy has it: 0 where b is."""
+    return a % b if b != 0 else 0 * a
+
+
+@nb.njit
+def integer_fmod(a, b):
+    """a - b trunc(a / b) as numpy has it: the sign is that of a, and 0 where b is."""
+    if b == 0:
+        return 0 * a
+    r = a % b
+    return r - b if r != 0 and (r < 0) != (a < 0) else r

@@ -30,6 +30,7 @@ SOURCE = {
     "fmax": "({0} if ({0} > {1}) | ({1} != {1}) else {1})", "fmin": "({0} if ({0} < {1}) | ({1} != {1}) else {1})",
     "remainder": "np.remainder({0}, {1})", "fmod": "np.fmod({0}, {1})", "isinf": "(abs({0}) == np.inf)",
 }  # fmt: skip
+OF_INTEGERS = {"remainder": "integer_remainder({0}, {1})", "fmod": "integer_fmod({0}, {1})"}
 LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
 # what gives its own dtype back for floats, so that no conversion need be written
 CLOSED = {"add", "subtract", "multiply", "divide", "maximum", "minimum", "fmax", "fmin", "absolute", "sqrt", "where", "copy",
@@ -294,9 +295,8 @@ class LoopText:
                 nest.body.append(f"{far} = plus({far}, {number(1, kind)} if abs({texts[0]}) > {number(large, kind)} "
                                  f"else {number(0, kind)})")  # fmt: skip
             return f"v_{op.vector}({', '.join(texts)})"
-        source = SOURCE.get(op.name, op.source)
-        if op.name == "isnan" and kind.kind != "f":
-            source = "({0} != {0})"
+        source = OF_INTEGERS.get(op.name) if kind.kind != "f" else None
+        source = source or SOURCE.get(op.name, op.source)
         if not source:
             raise no_form(node, "the primitive declares no text")
         text = source.format(*texts)

@@ -88,7 +88,8 @@ def _written(node: Node, args: tuple[Node, ...]) -> Node | None:
     if op.name in WRITTEN:
         return lift(WRITTEN[op.name](*[Array(a) for a in args]))
     if op.sort == "elementwise" and op.lowered is not None:
-        return lift(op.lowered(*[Array(a) for a in args]))
+        form = op.lowered(*[Array(a) for a in args])
+        return None if form is None else lift(form)
     if op is TABLE["gated"] and any(a.shape not in ((), node.shape) for a in args):
         return op.make(tuple(broadcast(a, node.shape) for a in args))
     if op is TABLE["contract"] and not is_matrix_product(node):

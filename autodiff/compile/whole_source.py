@@ -19,7 +19,7 @@ from autodiff.compile import library
 from autodiff.compile.blas import gemm
 from autodiff.compile.elementary import VECTOR, wide_vectors
 from autodiff.compile.memory import at, block, get, plus, pointer, put
-from autodiff.compile.scalar import cbrt, sinc
+from autodiff.compile.scalar import cbrt, integer_fmod, integer_remainder, sinc
 from autodiff.compile.store import entry, part
 from autodiff.compile.target import part_of_kernel, whole_kernel
 b1, f64, f32, i64, i32, i16, i8 = np.bool_, np.float64, np.float32, np.int64, np.int32, np.int16, np.int8
