@@ -16,32 +16,19 @@ import numpy as np
 
 from ..errors import CompileError
 from ..graph import CONSTANT, DATUM, VIEW, Node, substitute, symbol, view, walk
-from ..interpret import evaluate
 from ..primitive import TABLE
 from ..rules.layout import Indices
 from ..transforms import PerPoint, Unbatch, lower, rebuild
 from ..types import FLOAT, SHARED
-from .kernel import LARGEST, SMALLEST, Bound, Kernel, Packed
+from .collapse import collapse
+from .kernel import LARGEST, Bound, Kernel, Packed
+from .padding import counted
 from .point_program import is_readable, shared_values
 from .point_sums import merge_sums, targets_of
-from .products import lanes as vector_length
 from .schedule import Target
+from .whole_program import WholeProgram
 from .window import THETA, Column, Columns, Window, positions
 
-
-class Interpreted:
-    def __init__(self, inputs, outputs, name):
-        self.inputs, self.outputs, self.source = inputs, outputs, ""
-
-    def __call__(self, *numbers):
-        found = evaluate(self.outputs, dict(zip(self.inputs, numbers, strict=True)))
-        return [np.array(np.broadcast_to(v, o.shape), o.dtype) for v, o in zip(found, self.outputs, strict=True)]
-
-    def compile(self):
-        return 0.0
-
-
-WholeProgram = Interpreted
 Numbers = dict[Node, np.ndarray]
 
 
@@ -219,11 +206,12 @@ class Cloud:
 
     def build(self, places: Mapping[Node, Column], arrays: Mapping[Node, Node], size: int) -> int:
         """Plans the kernel; answers how long the flat vector is with what the kernel has to find there."""
-        nodes = lower([n for _, n in self.sums] + [v.node for _, v in self.rows])
+        nodes = collapse(lower([n for _, n in self.sums] + [v.node for _, v in self.rows]))
         real = "f32" if self.single else "f64"
-        tiles = [P for P in range(LARGEST[real], SMALLEST - 1, -vector_length(real)) if self.length % P == 0]
-        # without a tile that divides them, points that fill the last tile up must not count
-        self.weight = None if tiles else symbol(("weight",))
+        # the points that fill up the last tile must not count
+        self.weight = symbol(("weight",)) if self.length % LARGEST[real] else None
+        if self.weight is not None:
+            nodes[: len(self.sums)] = counted(nodes[: len(self.sums)], self.weight)
         targets, self._sum_places, self._row_places = self._targets(nodes)
         targets, size = self._read(targets, size)
         used = [n for n in walk([t.node for t in targets]) if n in places]
@@ -232,15 +220,13 @@ class Cloud:
         self.arrays = [a for _, a, _ in self._columns]
         numbers = {n: i for i, n in enumerate([*columns, *([self.weight] if self.weight else [])])}
         self.kernel = Kernel(targets, numbers, sums=self._sum_places[-1], rows=self._row_places[-1], real=real)
-        if tiles:
-            self.kernel.points = next((P for P in tiles if P <= self.kernel.tile(self.length)), tiles[-1])
         self._bound: Bound | None = None
         return size
 
     def _targets(self, nodes: list[Node]) -> tuple[list[Target], list[int], list[int]]:
         sums, rows = nodes[: len(self.sums)], nodes[len(self.sums) :]
         at = [np.cumsum([0] + [int(np.prod(n.shape)) for n in part]).tolist() for part in (sums, rows)]
-        targets = [t for n, place in zip(sums, at[0], strict=False) for t in targets_of(n, "sum", place, self.weight)]
+        targets = [t for n, place in zip(sums, at[0], strict=False) for t in targets_of(n, "sum", place)]
         targets += [t for n, place in zip(rows, at[1], strict=False) for t in targets_of(n, "row", place)]
         return targets, at[0], at[1]
 

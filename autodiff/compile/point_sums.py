@@ -37,22 +37,12 @@ def merge_sums(roots: Sequence[Node], length: Callable[[Node], int]) -> list[Nod
     return [new[r.serial] for r in roots]
 
 
-def targets_of(node: Node, kind: str, offset: int, factor: Node | None = None) -> list[Target]:
-    """The targets that put a value per point, in C order, at `offset`; with each point's `factor`."""
+def targets_of(node: Node, kind: str, offset: int) -> list[Target]:
+    """The targets that put a value per point, in C order, at `offset`."""
     if node.ndim > 2:
         raise unsupported(node, "values per point are scalars, vectors and sums of outer products here")
     strides = tuple(int(np.prod(node.shape[i + 1 :])) for i in range(node.ndim))
-    return [Target(n if factor is None else _times(factor, n), kind, at, steps)
-            for n, at, steps in _pieces(node, offset, strides)]  # fmt: skip
-
-
-def _times(factor: Node, node: Node) -> Node:
-    if node.ndim == 2 and node.op in (TABLE["add"], TABLE["subtract"]):
-        return node.op.make(tuple(_times(factor, a) for a in node.args))
-    if node.ndim == 2 and node.op.sort == "multilinear":
-        a, b = node.args
-        return node.op.make((a, _times(factor, b)), node.attr)
-    return broadcast(TABLE["multiply"].make((factor, node)), node.shape)
+    return [Target(n, kind, at, steps) for n, at, steps in _pieces(node, offset, strides)]
 
 
 def _pieces(node: Node, offset: int, strides: tuple[int, ...]) -> list[tuple[Node, int, tuple[int, ...]]]:
