@@ -266,10 +266,10 @@ class Array:
 
     # -- methods numpy arrays have
     def sum(self, axis: Any = None, keepdims: bool = False) -> Array:
-        return np.sum(self, axis=axis, keepdims=keepdims)
+        return _reduced(np.sum, self, axis, keepdims)
 
     def mean(self, axis: Any = None, keepdims: bool = False) -> Array:
-        return np.mean(self, axis=axis, keepdims=keepdims)
+        return _reduced(np.mean, self, axis, keepdims)
 
     def reshape(self, *shape: Any) -> Array:
         return np.reshape(self, shape[0] if len(shape) == 1 else shape)
@@ -297,13 +297,13 @@ class Array:
         return np.clip(self, low, high)
 
     def prod(self, axis: Any = None, keepdims: bool = False) -> Array:
-        return np.prod(self, axis=axis, keepdims=keepdims)
+        return _reduced(np.prod, self, axis, keepdims)
 
     def max(self, axis: Any = None, keepdims: bool = False) -> Array:
-        return np.max(self, axis=axis, keepdims=keepdims)
+        return _reduced(np.max, self, axis, keepdims)
 
     def min(self, axis: Any = None, keepdims: bool = False) -> Array:
-        return np.min(self, axis=axis, keepdims=keepdims)
+        return _reduced(np.min, self, axis, keepdims)
 
     def any(self, axis: Any = None, keepdims: bool = False) -> Array:
         return np.any(self, axis=axis, keepdims=keepdims)
@@ -419,6 +419,13 @@ class Array:
     def __or__(self, other): return combine(np.logical_or if self.dtype == bool else np.bitwise_or, self, other)  # noqa: E704
     def __ror__(self, other): return combine(np.logical_or if self.dtype == bool else np.bitwise_or, other, self)  # noqa: E704
     def __invert__(self): return operate(np.logical_not if self.dtype == bool else np.invert, self)  # noqa: E704
+
+
+def _reduced(function: Callable, x: Array, axis: Any, keepdims: bool) -> Array:
+    """A method that is called as the function: eager arrays need not ask numpy what to do."""
+    if x.number is None:
+        return function(x, axis=axis, keepdims=keepdims)
+    return perform(function, FUNCTIONS[function], (x,), {"axis": axis, "keepdims": True} if keepdims else {"axis": axis})
 
 
 class Readable:
@@ -598,7 +605,7 @@ def combine(ufunc: np.ufunc, a: Any, b: Any) -> Any:
 
 
 def _made(ufunc: np.ufunc, xs: tuple, value: Any) -> Array:
-    """The eager array that a ufunc made, told to who watches; `eager`, `user_code` and `Event` written out."""
+    """The eager array that a ufunc made, told to who watches; `eager` and `user_code` written out."""
     if type(value) is Array and ACTIVE.trace is None:
         raise escaped(value.node)
     frame = _getframe(3)
@@ -609,20 +616,39 @@ def _made(ufunc: np.ufunc, xs: tuple, value: Any) -> Array:
     y._node = y.space = y.used = y.root = None
     y.view = False
     y.number, y.origin, y.serial = value, (ufunc, code, at), next(_serials)
-    arrays = []
     for x in xs:
-        if type(x) is Array:
-            arrays.append(x)
-            if x.root is not None and y.root is None:
-                y.root = x.root
+        if type(x) is Array and x.root is not None:
+            y.root = x.root
+            break
     watchers = ACTIVE.watchers
-    if watchers and not (len(watchers) == 1 and (quick := getattr(watchers[0], "ufunc", None)) and quick(ufunc, xs, y)):
-        event = _new(Event)
-        event.function, event.rule, event.args, event.kwargs, event.record = ufunc, UFUNCS[ufunc], xs, {}, None
-        event.arrays, event.outputs, event.code, event.at = arrays, [y], code, at
+    if watchers and not (len(watchers) == 1 and (quick := getattr(watchers[0], "quick", None)) and quick(ufunc, xs, {}, y)):
+        event = Event(ufunc, UFUNCS[ufunc], xs, {}, [x for x in xs if type(x) is Array], [y], code, at)
         for watcher in watchers:
             watcher.operation(event)
     return y
+
+
+def _reducing(function: Callable, ufunc: np.ufunc) -> Callable:
+    """`function` without the steps that numpy takes before it calls `ufunc.reduce`."""
+    reduce = ufunc.reduce
+
+    def quickly(a: Any, axis: Any = None, *more: Any, **options: Any) -> Any:
+        if type(a) is not np.ndarray or more or options and (len(options) > 1 or type(options.get("keepdims")) is not bool):
+            return function(a, axis, *more, **options)
+        return reduce(a, axis, None, None, **options)
+
+    return quickly
+
+
+def _mean(a: Any, axis: Any = None, *more: Any, **options: Any) -> Any:
+    if type(a) is not np.ndarray or a.dtype.char != "d" or not a.size or more or options or not (axis is None or type(axis) is int):
+        return np.mean(a, axis, *more, **options)
+    return np.add.reduce(a, axis) / (a.size if axis is None else a.shape[axis])
+
+
+# functions that numpy takes longer to prepare than to do; what stands for them on numbers does the same arithmetic
+QUICK: dict[Callable, Callable] = {f: _reducing(f, ufunc) for ufunc, f in REDUCE.items() if ufunc.identity is not True}
+QUICK[np.mean] = _mean
 
 
 def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> Any:
@@ -647,24 +673,28 @@ def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> An
         except Traced:
             return rule(*args, **kwargs)
     try:
-        value = function(*numbers, **options)
+        value = QUICK.get(function, function)(*numbers, **options)
     except (TypeError, ValueError, IndexError, ZeroDivisionError) as error:
         raise refused(function, rule, args, kwargs, error) from None
     code, at = user_code(2)
-    root = next((a.root for a in arrays if a.root is not None), None)
-    origin = (function, code, at)
-    outputs: list[Array] = []
+    root = None
+    for a in arrays:
+        if a.root is not None:
+            root = a.root
+            break
+    watchers = ACTIVE.watchers
     if isinstance(value, NUMBERS):
         if type(value) is Array and ACTIVE.trace is None:
             raise escaped(value.node)
-        y: Any = eager(value, origin, root)
-        outputs.append(y)
+        y: Any = eager(value, (function, code, at), root)
+        if not watchers or len(watchers) == 1 and (quick := getattr(watchers[0], "quick", None)) and quick(rule, args, kwargs, y):
+            return y
+        outputs = [y]
     elif isinstance(value, (tuple, list)) and value and all(isinstance(v, NUMBERS) for v in value):
-        outputs = [eager(v, origin, root) for v in value]
+        outputs = [eager(v, (function, code, at), root) for v in value]
         y = type(value)(*outputs) if hasattr(value, "_fields") else type(value)(outputs)
     else:
         return value  # a shape, a dtype, the answer to a question
-    watchers = ACTIVE.watchers
     if watchers:
         event = Event(function, rule, args, kwargs, arrays, outputs, code, at)
         for watcher in watchers:

@@ -22,6 +22,8 @@ from .recording import ACTIVE, Event, Place, name_of_operation, user_code
 LOG = logging.getLogger("autodiff")
 NOTED: list[str] = []  # where single precision was noted, once
 NOTHING: tuple[Any, ...] = ()
+WRITTEN = {int, float, bool, str, type(None)}  # arguments that are part of a formula
+BOUNDS = {int, type(None)}
 _new = object.__new__
 
 
@@ -189,10 +191,11 @@ def record_of(event: Event) -> Any:
     return record
 
 
-def quick_record(ufunc: np.ufunc, xs: Sequence[Any], y: Array) -> Record | None:
-    """The record of a ufunc, if its like has been recorded before; all that is above, written out."""
-    key: list[Any] = [ufunc]
-    numbers, serials = [], []
+def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array) -> Record | None:
+    """The record of an operation, if its like has been recorded before; `pattern_of` and `Record`, written out."""
+    key: list[Any] = [rule]
+    numbers: list[Any] = []
+    serials: list[int] = []
     for x in xs:
         kind = type(x)
         if kind is Array:
@@ -201,21 +204,28 @@ def quick_record(ufunc: np.ufunc, xs: Sequence[Any], y: Array) -> Record | None:
         elif kind is np.ndarray:
             number = x
             serials.append(0)
-        elif (kind is float or kind is int) and is_simple(x):
+        elif kind in WRITTEN and (type(rule) is not np.ufunc or (kind is int or kind is float) and is_simple(x)):
             key.append(kind)
             key.append(x)
+            continue
+        elif kind is slice and type(x.start) in BOUNDS and type(x.stop) in BOUNDS and type(x.step) in BOUNDS:
+            key += (slice, x.start, x.stop, x.step)
             continue
         else:
             return None
         key.append(number.shape)
         key.append(number.dtype)
         numbers.append(number)
+    for name, x in kwargs.items():
+        if type(x) not in WRITTEN:
+            return None
+        key += (name, type(x), x)
     pattern = known_patterns.get(tuple(key))
     if pattern is None or pattern.needs is None:
         return None
     record = _new(Record)
-    record.function, record.pattern, record.ins, record.outs = ufunc, pattern, serials, (y.serial,)
-    _, record.code, record.at = y.origin
+    record.function, record.code, record.at = y.origin
+    record.pattern, record.ins, record.outs = pattern, serials, (y.serial,)
     record.shared, record._step = False, None
     arguments, results = pattern.needs
     if arguments or results:

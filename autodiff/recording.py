@@ -22,7 +22,8 @@ from .errors import is_library
 class Watcher(Protocol):
     """What a tape, or a check of numbers, is told.
 
-    One that has a method `ufunc(ufunc, args, result)` is told of those in this way while it is alone, if it answers True.
+    One that has a method `quick(rule, args, kwargs, result)` is told of operations with one result in this way while it is
+    alone, if it answers True; the rule of a ufunc is the ufunc.
     """
 
     def operation(self, event: Event) -> None:

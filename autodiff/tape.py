@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -55,7 +55,7 @@ class GradientTape:
 
     def _clear(self) -> None:
         self._records: list[Pullable] = []
-        # what the records say but for numbers: (pattern, places of its arguments, place of its result), None for the user's own
+        # what the records say but for numbers: (pattern, place of its result, places of its arguments), None for the user's own
         self._links: list[tuple | None] = []
         self._tracked: dict[int, int] = {}  # values by serial, numbered
         self._variables: dict[int, Variable] = {}
@@ -177,13 +177,12 @@ class GradientTape:
         if not any([s in tracked for s in step.sources]):
             self._history.cut("operation", event)
             return
-        places = tuple([tracked.get(s) for s in step.ins])
         self._records.append(record)
-        self._links.append((pattern, places, len(tracked)) if pattern is not None else None)
+        self._links.append((pattern, len(tracked), *[tracked.get(s) for s in step.ins]) if pattern is not None else None)
         for y in step.outs:
             tracked[y] = len(tracked)
 
-    def ufunc(self, ufunc: np.ufunc, xs: Sequence[Any], y: Array) -> bool:
+    def quick(self, rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array) -> bool:
         """What `operation` does, if this tape alone is watching and the like was recorded before; False asks for the event."""
         tracked = self._tracked
         if self._paused or self._closed:
@@ -193,13 +192,15 @@ class GradientTape:
                 break
         else:
             return False
-        record = quick_record(ufunc, xs, y)
+        record = quick_record(rule, xs, kwargs, y)
         if record is None or not record.pattern.whole:
             return False
         ins, count, get = record.ins, len(tracked), tracked.get
-        places = (get(ins[0]), get(ins[1])) if len(ins) == 2 else tuple([get(s) for s in ins])
         self._records.append(record)
-        self._links.append((record.pattern, places, count))
+        if len(ins) == 2:
+            self._links.append((record.pattern, count, get(ins[0]), get(ins[1])))
+        else:
+            self._links.append((record.pattern, count, *[get(s) for s in ins]))
         tracked[y.serial] = count
         return True
 
