@@ -67,7 +67,7 @@ def compiler(places: dict[int, Place], lanes: Sequence[Node] = ()) -> Callable[[
             place = places.get(error.node.serial) if error.node is not None else None
             raise CompileError(error.what, where=str(place) if place else None, why=error.why, node=error.node,
                                fix="ad.run_functions_eagerly(True), or take @ad.function away: the same code runs eagerly",
-                               code="not-compiled") from None  # fmt: skip
+                               code=error.code) from None  # fmt: skip
 
     return compiled
 

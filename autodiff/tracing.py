@@ -142,7 +142,9 @@ class Tracing:
 
     def _is_outside(self, x: Any) -> bool:
         """Whether an array with numbers was made before the trace: its derivative may be asked for, so it is an input."""
-        return type(x) is Array and x.serial < self.start and type(x.number) is not Array and x.dtype.kind == "f"
+        if type(x) is not Array or x.number is None or type(x.number) is Array:
+            return False
+        return x.serial < self.start and x.dtype.kind == "f"
 
     def twin(self, x: Array) -> Array:
         """The same array with a symbolic number."""

@@ -46,7 +46,7 @@ class LaneProgram:
         for lane in lanes:
             if not lane.shape or not lane.shape[0]:
                 raise CompileError(f"a lane of shape {lane.shape} has no points", node=lane,
-                                   fix="a lane is an array whose leading axis counts points")  # fmt: skip
+                                   fix="a lane is an array whose leading axis counts points", code="lanes")  # fmt: skip
         window, columns = Window(), Columns()
         mode = Unbatch({lane: columns.of(lane) for lane in lanes}, window.of, columns.of)
         values = [mode.of(y) for y in outputs]

@@ -65,12 +65,12 @@ class WholeProgram:
             if not self._look_at(numbers):
                 raise
             return self(*numbers)
-        except np.linalg.LinAlgError as error:
-            raise MatrixError(f"{self.name}: {str(error).lower()}") from None
+        except MatrixError as error:  # of a function of the library, which knows its own name only
+            raise MatrixError(f"{self.name}: {error.what}") from None
         self._workspaces.append(workspace)
         if wrong:
             raise ArgumentError(f"{self.name} was compiled for arrays of shapes {', '.join(str(s) for s, _ in self._given)}, "
-                                f"not {', '.join(str(np.shape(x)) for x in numbers)}")  # fmt: skip
+                                f"not {', '.join(str(np.shape(x)) for x in numbers)}", code="function-argument")  # fmt: skip
         return outputs
 
     def _look_at(self, numbers: Sequence[np.ndarray]) -> bool:
