@@ -6,6 +6,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,13 @@ class UnconnectedWarning(UserWarning):
 
 class TapeWarning(UserWarning):
     """Something was not recorded that looks as if it should be."""
+
+
+@lru_cache(maxsize=256)
+def _tell_slow(place: str) -> None:
+    """Once for each line of the user: a loop passes it many times."""
+    LOG.warning("gradient of a persistent tape inside its own context at %s: it is recorded too, needed for "
+                "higher derivatives only, and costs memory", place)  # fmt: skip
 
 
 class GradientTape:
@@ -386,8 +394,7 @@ class GradientTape:
         if self._persistent:
             if self._active and not self._paused and not self._slow:
                 self._slow = True
-                LOG.warning("gradient of a persistent tape inside its own context at %s: it is recorded too, needed for "
-                            "higher derivatives only, and costs memory", user_place())  # fmt: skip
+                _tell_slow(user_place())
 
     def _end(self) -> None:
         """After the one use of a tape that is not persistent."""
