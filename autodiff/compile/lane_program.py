@@ -52,7 +52,10 @@ class LaneProgram:
         values = [mode.of(y) for y in outputs]
         self._rows = {i: v for i, v in enumerate(values) if isinstance(v, PerPoint)}
         self._others = [i for i in range(len(values)) if i not in self._rows]
-        self._rounds, self._last, self._size = self._partition([values[i] for i in self._others], window, columns)
+        try:
+            self._rounds, self._last, self._size = self._partition([values[i] for i in self._others], window, columns)
+        except CompileError as error:
+            raise CompileError(error.what, why=error.why, fix=error.fix, node=mode.origin(error.node)) from None
         self._lock = threading.Lock()
 
     def _partition(self, others: list[Node], window: Window, columns: Columns) -> tuple[list[Round], Shares, int]:

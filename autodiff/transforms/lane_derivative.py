@@ -59,10 +59,13 @@ def _common_axis(target: Node, source: Node, lanes: list[Node]) -> int | None:
     """The axis of the target that counts the points of the source; None if its points depend on others, too."""
     mode = Unbatch({leaf: symbol(("lane", leaf.serial), leaf.shape[1:], leaf.dtype) for leaf in lanes})
     try:
-        value, start = mode.of(target), mode.of(source)
+        start = mode.of(source)
+        if not isinstance(start, PerPoint) or start.axis:
+            return None
+        value = mode.of(target)
     except CompileError:
         return None
-    if not isinstance(value, PerPoint) or not isinstance(start, PerPoint) or start.axis or value.length != start.length:
+    if not isinstance(value, PerPoint) or value.length != start.length:
         return None
     moving = {n.serial for n in walk([start.node]) if not n.args}
     sums = [n for n in walk([value.node]) if n.op is TABLE["sum_points"]]

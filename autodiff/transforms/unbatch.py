@@ -57,8 +57,17 @@ class Unbatch:
                 self._held.append(n)
         return known[node.serial]
 
+    def origin(self, point: Node) -> Node:
+        """The whole array that a value per point comes from, as far as it can be told; the value itself if it cannot."""
+        pairs = [(n, self.known[n.serial]) for n in self._held if n.serial in self.known]
+        found = [(n, v.node) for n, v in pairs if isinstance(v, PerPoint) and n.args]
+        same = [n for n, v in found if v is point] or [n for n, v in found if n.op is point.op and v.shape == point.shape]
+        return next(iter(same), point)
+
     def _rule(self, node: Node) -> Node | PerPoint:
         values = [self.known[a.serial] for a in node.args]
+        if node.op is TABLE["same"]:
+            return values[0]
         points = [(k, v) for k, v in enumerate(values) if isinstance(v, PerPoint)]
         if not points:
             same = all(v is a for v, a in zip(values, node.args, strict=True))
@@ -177,8 +186,6 @@ def _moved(node: Node, k: int, axis: int) -> int | str:
         place = axis + node.ndim - x.ndim
         fits = node.shape[place] == x.shape[axis] or op is not BROADCAST and x.shape[axis] == 1
         return place if fits else "a single point would be repeated"
-    if op is TABLE["same"]:
-        return axis
     if op is TABLE["contract"]:
         letter, out = _letters(node)[k][axis], _letters(node)[2]
         return out.index(letter) if letter in out else SUMMED
@@ -252,7 +259,7 @@ def _written(node: Node, args: list[Node], axes: list[int | None], place: int | 
         return op.make(tuple(args), attr - (place < attr))  # type: ignore[operator]
     if op is TABLE["concatenate"]:
         return op.make(tuple(args), attr - (axis < attr))
-    return op.make(tuple(args), attr if op is TABLE["same"] else _attribute(node))
+    return op.make(tuple(args), _attribute(node))
 
 
 def _repeat(x: Node, shape: Shape) -> Node:

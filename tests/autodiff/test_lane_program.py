@@ -253,13 +253,14 @@ def test_its_source_can_be_read_and_is_the_same_for_the_same_program():
 
 
 REFUSALS = [
-    ("matrices of a point", lambda x: np.linalg.inv(x.reshape(N, 2, 2)), {"x": normal(N, 4)}, "scalars"),
-    ("no points", lambda x: x * 2.0, {"x": normal(0, 2)}, "^a lane of shape"),
+    ("matrices of a point", lambda x: np.linalg.inv(x.reshape(N, 2, 2)), {"x": normal(N, 4)}, "scalars and vectors", "reshape"),
+    ("no points", lambda x: x * 2.0, {"x": normal(0, 2)}, "^a lane of shape", "symbol"),
+    ("points picked", lambda x: x[::-1], {"x": normal(N)}, "picks some of the points", "index"),
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize("name, f, values, message", REFUSALS, ids=[r[0] for r in REFUSALS])
-def test_what_has_no_form_is_refused(name, f, values, message):
+@pytest.mark.parametrize("name, f, values, message, culprit", REFUSALS, ids=[r[0] for r in REFUSALS])
+def test_what_has_no_form_is_refused_with_the_array_that_it_came_from(name, f, values, message, culprit):
     with pytest.raises(CompileError, match=message) as caught:
         build(f, values, "x")
-    assert isinstance(caught.value.node, Node)
+    assert caught.value.node.op.name == culprit and caught.value.node.lane is SHARED
