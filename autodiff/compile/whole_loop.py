@@ -19,6 +19,7 @@ from .elementary import LARGE, VECTOR
 from .strides import Window, merged, natural
 from .whole_plan import Loop, Plan
 from .whole_reads import no_form
+from .whole_text import name_of
 
 FEW = 16  # innermost axes up to this length are written into the text: such loops are unrolled
 
@@ -35,11 +36,6 @@ LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
 # what gives its own dtype back for floats, so that no conversion need be written
 CLOSED = {"add", "subtract", "multiply", "divide", "maximum", "minimum", "fmax", "fmin", "absolute", "sqrt", "where", "copy",
           "gated", "stop_gradient"}  # fmt: skip
-
-
-def name_of(dtype: np.dtype) -> str:
-    """float64 -> f64, bool -> b1"""
-    return "b1" if dtype == BOOL else f"{dtype.kind}{dtype.itemsize * 8}"
 
 
 def number(value: float | int | bool, dtype: np.dtype) -> str:
@@ -89,7 +85,7 @@ class LoopText:
             lines = before + lines + [f"if {' + '.join('far_' + name_of(d) for d in self.far)} > 0:"]
             lines += [f" {line}" for line in careful]
         head = f"def $({', '.join([f'p{i}' for i in range(len(self.pointers))] + self.integer_names)}):"
-        self.text = "\n".join([head, " wide_vectors()", *(f" {line}" for line in lines)]) + "\n"
+        self.text = "\n".join([head, *(f" {line}" for line in lines)]) + "\n"
 
     # -- order -------------------------------------------------------------------------------------------------------------
     def _canonical_order(self) -> list[Node]:

@@ -16,13 +16,15 @@ from typing import Any
 
 import numpy as np
 
-from ..graph import CONSTANT, DATUM, Node
+from ..graph import CONSTANT, DATUM, Leaf, Node
 from ..primitive import TABLE
+from ..types import BOOL, FLOAT
 from .strides import VIEWS, Window, natural
-from .whole_reads import JOINS, Reads, is_fused, is_leaf
+from .whole_reads import BODIES, JOINS, Reads, is_fused, is_leaf
 
 CHEAP = 8  # operations and loads that are done again in every loop that needs them
 LINE = 64  # bytes: blocks start on cache lines
+SCRATCH = Leaf("scratch")
 
 
 @dataclass(eq=False)
@@ -92,14 +94,30 @@ class Fill:
         return [self.node]
 
 
-Step = Loop | Product | Call | Fill
+@dataclass(eq=False)
+class Bodies:
+    """A choice or a loop: programs inside the program, which work in `scratch`."""
+
+    level: int
+    node: Node
+    args: list[Window]
+    plans: list[Plan]
+    scratch: Node
+    kind = 2
+
+    def touched(self) -> list[Node]:
+        constants = [n for plan in self.plans for n in plan.constants]
+        return [self.node, self.scratch, *(w.root for w in self.args), *constants]
+
+
+Step = Loop | Product | Call | Fill | Bodies
 
 
 class Plan:
     """The steps that compute `outputs` from `inputs`, with every stored value placed in a block."""
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):
-        self.reads = Reads(inputs, outputs)
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], dtypes: Sequence[np.dtype] | None = None):
+        self.reads = Reads(inputs, outputs, dtypes)
         self.nodes, self.root, self.rank = self.reads.nodes, self.reads.root, self.reads.rank
         self.stored: set[int] = set()
         self.heavy: set[int] = set()  # scalars that are dear: computed once
@@ -290,10 +308,26 @@ class Plan:
                 a, b = windows
                 shape = (*a.shape[:-1], b.shape[-1])
                 steps.append(Product(level, Window(node, 0, shape, natural(shape)), a, b))
+            elif node.op.name in BODIES:
+                steps.append(self._bodies(level, node, windows))
             elif node.op.name not in JOINS:
                 name, *parameters = node.op.kernel(node.attr, *node.args)
                 steps.append(Call(level, name, node, windows, tuple(parameters)))
         return steps
+
+    def _bodies(self, level: int, node: Node, args: list[Window]) -> Bodies:
+        body = node.attr
+        if node.op.name == "cond":
+            plans = [Plan(body.leaves, graphs, [FLOAT] * len(graphs)) for graphs in (body.yes, body.no)]
+        else:
+            dtypes = [*(leaf.dtype for leaf in body.carry), *[FLOAT] * len(body.ys)]
+            plans = [Plan([*body.carry, *body.xs, *body.shared], [*body.next, *body.ys], dtypes)]
+            if body.condition is not None:
+                plans.append(Plan([*body.carry, *body.shared], [body.condition], [BOOL]))
+        # twice the carry besides what the bodies need: that of this step and of the next
+        carry = [] if node.op.name == "cond" else [2 * lines(math.prod(n.shape) * n.dtype.itemsize) for n in body.carry]
+        size = LINE + sum(carry) + max(plan.workspace for plan in plans)
+        return Bodies(level, node, args, plans, Node(SCRATCH, (), None, (size,), np.dtype(np.uint8), node.lane))
 
     # -- where -------------------------------------------------------------------------------------------------------------
     def _place(self) -> None:
@@ -324,9 +358,14 @@ def _written(step: Step) -> list[Node]:
     return [step.out.root] if isinstance(step, Product) else [step.node]
 
 
+def lines(size: int) -> int:
+    """Bytes in whole cache lines."""
+    return max(-(-size // LINE) * LINE, LINE)
+
+
 def _allocate(blocks: list[Block]) -> int:
     """First fit by lifetime; the size of the workspace in bytes."""
-    sizes = {id(b): max(-(-b.size * b.dtype.itemsize // LINE) * LINE, LINE) for b in blocks}
+    sizes = {id(b): lines(b.size * b.dtype.itemsize) for b in blocks}
     live: list[Block] = []
     end = LINE
     for block in sorted(blocks, key=lambda b: (b.first, -sizes[id(b)])):

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..errors import ArgumentError, MatrixError
+from ..errors import ArgumentError, DifferentiationError, MatrixError
 from ..graph import Node
 from .kernel import aligned
 from .store import load
@@ -26,8 +26,8 @@ class WholeProgram:
         self.name = name
         self.plan = plan = Plan(inputs, outputs)
         text = Source()
-        text.program(plan, "program")
-        self.source = text.module(main_text(plan, "program"))
+        self.source = text.module(main_text(plan, text.program(plan)))
+        self._excess = text.excess
         self._fresh = [(n.shape, n.dtype) for n in plan.reads.outputs]
         self._given = [(n.shape, n.dtype) for n in plan.reads.inputs]
         tables = np.concatenate([*text.tables, np.zeros(1, np.int64)])
@@ -65,6 +65,10 @@ class WholeProgram:
             if not self._look_at(numbers):
                 raise
             return self(*numbers)
+        except OverflowError as error:
+            steps = 2 * self._excess[str(error)]
+            raise DifferentiationError(str(error), fix=f"pass maximum_iterations={steps} to ad.while_loop",
+                                       code="loop-capacity") from None  # fmt: skip
         except MatrixError as error:  # of a function of the library, which knows its own name only
             raise MatrixError(f"{self.name}: {error.what}") from None
         self._workspaces.append(workspace)

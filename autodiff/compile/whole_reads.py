@@ -18,6 +18,8 @@ from .strides import VIEWS, Window, natural
 from .whole_lower import Letters, lengths, letters, lowered
 
 JOINS = ("stack", "concatenate", "scatter")
+BODIES = ("cond", "loop")
+INTEGER = np.dtype(np.int64)
 DTYPES = {np.dtype(d) for d in "? b h i l B H I L f d".split()}
 
 
@@ -49,11 +51,11 @@ def no_form(node: Node, why: str = "") -> CompileError:
 class Reads:
     """`operands[serial]` are the nodes that a node reads, `window[serial]` is where a value lies; `nodes` come in order."""
 
-    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node]):
+    def __init__(self, inputs: Sequence[Node], outputs: Sequence[Node], dtypes: Sequence[np.dtype] | None = None):
         self.inputs = list(inputs)
         self.operands: dict[int, tuple[Node, ...]] = {}
         self.window: dict[int, Window] = {}
-        self.copies: dict[int, Node] = {}
+        self.copies: dict[tuple[int, np.dtype], Node] = {}
         known = {n.serial for n in self.inputs}
         for node in self.inputs:
             self._add(node)
@@ -64,10 +66,9 @@ class Reads:
             if node.serial not in known:
                 self._add(node)
         self.outputs: list[Node] = []
-        for node in done:
-            root = self.window[node.serial].root
-            fresh = root is node and not is_leaf(node) and node.op is not CONSTANT and self.window[node.serial].is_whole
-            self.outputs.append(node if fresh and node not in self.outputs else self._new_copy(node))
+        for node, dtype in zip(done, dtypes or [n.dtype for n in done], strict=True):
+            fresh = self.root(node) is node and not is_leaf(node) and self._is_block(node) and node.dtype == dtype
+            self.outputs.append(node if fresh and node not in self.outputs else self._new_copy(node, dtype))
         self.nodes = self._in_order()
         self.rank = {n.serial: i for i, n in enumerate(self.nodes)}
 
@@ -100,9 +101,9 @@ class Reads:
         if node.op is TABLE["contract"]:
             self._add_product(node)
         elif node.op.sort in ("linear", "opaque") and node.op.name not in (*JOINS, "sum"):
-            if node.op.kernel is None:
+            if node.op.name not in BODIES and node.op.kernel is None:
                 raise no_form(node)
-            self.operands[node.serial] = tuple(a if self._is_block(a) else self._copy(a) for a in node.args)
+            self.operands[node.serial] = tuple(map(self._as_block, node.args, self._wanted(node)))
 
     def _add_view(self, node: Node) -> None:
         if node.op.name not in VIEWS:
@@ -123,16 +124,31 @@ class Reads:
     def _is_block(self, node: Node) -> bool:
         return self.root(node).op is not CONSTANT and self.window[node.serial].is_whole
 
-    def _new_copy(self, node: Node) -> Node:
-        copy = Node(COPY, (node,), None, node.shape, node.dtype, node.lane)
+    def _as_block(self, node: Node, dtype: np.dtype) -> Node:
+        return node if self._is_block(node) and node.dtype == dtype else self._copy(node, dtype)
+
+    def _wanted(self, node: Node) -> list[np.dtype]:
+        """The dtypes in which a step takes its arguments; a body may want a number written in the program in its own."""
+        if node.op.name not in BODIES:
+            return [a.dtype for a in node.args]
+        body = node.attr
+        leaves = body.leaves if node.op.name == "cond" else (*body.carry, *body.xs, *body.shared)
+        rest = len(node.args) - len(leaves)
+        if node.op.name == "cond":
+            return [node.args[0].dtype, *(leaf.dtype for leaf in leaves)]
+        return [*(leaf.dtype for leaf in leaves), *([INTEGER] * rest)]
+
+    def _new_copy(self, node: Node, dtype: np.dtype) -> Node:
+        copy = Node(COPY, (node,), None, node.shape, dtype, node.lane)
         self.operands[copy.serial] = (node,)
         self.window[copy.serial] = Window(copy, 0, node.shape, natural(node.shape))
         return copy
 
-    def _copy(self, node: Node) -> Node:
-        if node.serial not in self.copies:
-            self.copies[node.serial] = self._new_copy(node)
-        return self.copies[node.serial]
+    def _copy(self, node: Node, dtype: np.dtype | None = None) -> Node:
+        key = node.serial, dtype or node.dtype
+        if key not in self.copies:
+            self.copies[key] = self._new_copy(node, key[1])
+        return self.copies[key]
 
     # -- products of matrices ----------------------------------------------------------------------------------------------
     def _add_product(self, node: Node) -> None:

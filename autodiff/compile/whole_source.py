@@ -10,8 +10,10 @@ import numpy as np
 from ..graph import Node
 from .elementary import VECTOR
 from .strides import Window
-from .whole_loop import LoopText, name_of
-from .whole_plan import Block, Call, Fill, Loop, Plan, Product
+from .whole_bodies import call_of_bodies
+from .whole_loop import LoopText
+from .whole_plan import Bodies, Fill, Loop, Plan, Product, Step
+from .whole_text import integer, name_of, names, pointer
 
 HEADER = """import math
 import numpy as np
@@ -37,34 +39,36 @@ class Source:
     def __init__(self) -> None:
         self.functions: dict[str, str] = {}
         self.tables: list[np.ndarray] = []
-        self.programs: list[str] = []
+        self.excess: dict[str, int] = {}  # what a loop says that took too many steps, and how many these are
 
     def function(self, text: str, stem: str) -> str:
         return self.functions.setdefault(text, f"{stem}{len(self.functions)}")
 
-    def program(self, plan: Plan, name: str) -> None:
-        """Adds the function that runs a plan, of pointers: workspace, tables, inputs, constants, outputs."""
+    def program(self, plan: Plan, stem: str = "program") -> str:
+        """The name of the function that runs a plan, of pointers: workspace, tables, inputs, constants, outputs."""
         lines = [line for step in plan.steps for line in self._step(plan, step)]
-        names = ["ws", "tables", *_names(plan)]
-        self.programs.append(f"@part\ndef {name}({', '.join(names)}):\n part_of_kernel()\n" + "".join(f" {x}\n" for x in lines))
+        text = "".join(f" {line}\n" for line in lines or ["pass"])
+        return self.function(f"def $({', '.join(['ws', 'tables', *names(plan)])}):\n{text}", stem)
 
     def module(self, main: str) -> str:
         used = "".join(self.functions)
         vectors = [f"v_{name} = VECTOR['{name}']" for name in sorted(VECTOR) if f"v_{name}(" in used]
         parts = ["@part\n" + _as_part(text.replace("$", name, 1)) for text, name in self.functions.items()]
-        return HEADER + "\n".join([*vectors, "", *parts, *self.programs, main])
+        return HEADER + "\n".join([*vectors, "", *parts, main])
 
     # -- steps -------------------------------------------------------------------------------------------------------------
-    def _step(self, plan: Plan, step: Loop | Product | Call | Fill) -> Iterable[str]:
+    def _step(self, plan: Plan, step: Step) -> Iterable[str]:
         if isinstance(step, Loop):
             loop = LoopText(plan, step)
-            arguments = [_pointer(plan, w) for w in loop.pointers] + [_integer(i) for i in loop.integers]
+            arguments = [pointer(plan, w) for w in loop.pointers] + [integer(i) for i in loop.integers]
             return [f"{self.function(loop.text, 'loop')}({', '.join(arguments)})"]
         if isinstance(step, Fill):
-            start = _pointer(plan, plan.reads.window[step.node.serial])
-            return [f"{self.function(ZERO, 'zero')}({start}, {_integer(plan.block[step.node.serial].size)})"]
+            start = pointer(plan, plan.reads.window[step.node.serial])
+            return [f"{self.function(ZERO, 'zero')}({start}, {integer(plan.block[step.node.serial].size)})"]
         if isinstance(step, Product):
             return _product(plan, step)
+        if isinstance(step, Bodies):
+            return [call_of_bodies(self, plan, step)]
         blocks = [_block(plan, w) for w in (plan.reads.window[step.node.serial], *step.args)]
         return [f"library.{step.name}({', '.join([*blocks, *(self._parameter(p) for p in step.parameters)])})"]
 
@@ -73,40 +77,16 @@ class Source:
             start = 8 * sum(t.size for t in self.tables)
             self.tables.append(np.asarray(value, np.int64).ravel())
             return f"block(at(tables, {start}, i64), {value.size})"
-        return _integer(value) if isinstance(value, (int, np.integer)) else repr(value)
+        return integer(value) if isinstance(value, (int, np.integer)) else repr(value)
 
 
 def _as_part(text: str) -> str:
     head, body = text.split("\n", 1)
-    return f"{head}\n part_of_kernel()\n{body}"
-
-
-def _names(plan: Plan) -> list[str]:
-    counts = ("x", len(plan.reads.inputs)), ("k", len(plan.constants)), ("y", len(plan.reads.outputs))
-    return [f"{stem}{i}" for stem, count in counts for i in range(count)]
-
-
-def _integer(value: int) -> str:
-    # i64(...): a bare literal would make numba compile the callee once per value
-    return f"i64({int(value)})"
-
-
-def place(block: Block, offset: int = 0) -> str:
-    """The text of the address of an element of a block."""
-    kind, where = block.place
-    offset *= block.dtype.itemsize
-    if kind == "work":
-        return f"at(ws, {where + offset}, {name_of(block.dtype)})"
-    name = {"input": "x", "constant": "k", "output": "y"}[kind] + str(where)
-    return f"at({name}, {offset}, {name_of(block.dtype)})" if offset else name
-
-
-def _pointer(plan: Plan, window: Window) -> str:
-    return place(plan.block[window.root.serial], window.offset)
+    return f"{head}\n part_of_kernel()\n wide_vectors()\n{body}"
 
 
 def _block(plan: Plan, window: Window) -> str:
-    return f"block({_pointer(plan, window)}, {math.prod(window.shape)})"
+    return f"block({pointer(plan, window)}, {math.prod(window.shape)})"
 
 
 def _product(plan: Plan, step: Product) -> list[str]:
@@ -114,7 +94,7 @@ def _product(plan: Plan, step: Product) -> list[str]:
     batch, size = step.a.shape[:-2], step.out.root.dtype.itemsize
     operands = []
     for window in (step.a, step.b, step.out):
-        start = _pointer(plan, window)
+        start = pointer(plan, window)
         moves = [f"i{axis}*{s * size}" for axis, (s, n_) in enumerate(zip(window.strides, batch, strict=False)) if s and n_ > 1]
         if moves:
             start = f"at({start}, {' + '.join(moves)}, {name_of(window.root.dtype)})"
@@ -133,10 +113,10 @@ def main_text(plan: Plan, name: str) -> str:
 
     given = [*plan.reads.inputs, *plan.constants]
     inputs = ", ".join(["int64 1", told(given)] if given else ["int64 1"])
-    names = _names(plan)
+    called = names(plan)
     every = [*given, *plan.reads.outputs]
-    wrong = " or ".join(f"{x}.size != {math.prod(n.shape)}" for x, n in zip(names, every, strict=True)) or "False"
-    passed = ", ".join(f"pointer({x})" for x in ["ws", "tables", *names])
-    return (f'@entry("{inputs}", "{told(plan.reads.outputs)}")\ndef main({", ".join(["ws", "tables", *names])}):\n'
-            f" whole_kernel()\n if {wrong}: return 1\n {name}({passed})\n return 0\n")  # fmt: skip
+    wrong = " or ".join(f"{x}.size != {math.prod(n.shape)}" for x, n in zip(called, every, strict=True)) or "False"
+    passed = ", ".join(f"pointer({x})" for x in ["ws", "tables", *called])
+    return (f'@entry("{inputs}", "{told(plan.reads.outputs)}")\ndef main({", ".join(["ws", "tables", *called])}):\n'
+            f" whole_kernel()\n wide_vectors()\n if {wrong}: return 1\n {name}({passed})\n return 0\n")  # fmt: skip
 
