@@ -49,7 +49,7 @@ def learn(penalty: float, steps: int, width: int, seed: int) -> list[ad.Variable
     start = [rng.normal(size=(2, width)), rng.normal(size=width) / 2, rng.normal(size=(width, width)) / (8 * np.sqrt(width)),
              np.zeros(width), rng.normal(size=width) / (8 * np.sqrt(width)), np.zeros(())]  # fmt: skip
     weights, means, squares = ([ad.Variable(k * w) for w in start] for k in (1.0, 0.0, 0.0))
-    count = ad.Variable(0.0)
+    count, penalty = ad.Variable(0.0), ad.constant(penalty)  # a plain number would be a part of the program
 
     @ad.function
     def step(curve, normals, cloud):
@@ -88,6 +88,7 @@ def main(folder: Path = RESULTS, steps: int = 2000, width: int = 32, seed: int =
         panel.contourf(x, y, values.reshape(x.shape), np.arange(-0.8, 1.3, 0.1), cmap="RdBu_r", vmin=-1, vmax=1, extend="both")
         panel.contour(x, y, values.reshape(x.shape), [0.0], colors="black")
         panel.set(title=title, aspect="equal", xlabel="$x$")
+    panels[0].set_ylabel("$y$")
     figure.savefig(folder / "gradient_penalty.png")
     plt.close(figure)
     return {"without": errors[0], "with": errors[1]}
