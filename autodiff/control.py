@@ -26,6 +26,8 @@ from .rules.choice import choose
 from .rules.loop import Looped, repeat
 from .types import BOOL, POINT
 
+SHORT = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.int32), np.dtype(np.int16), np.dtype(np.int8))
+
 # ---- what values look like -----------------------------------------------------------------------------------------------
 
 
@@ -72,7 +74,7 @@ def _agree(structures: Sequence[Structure], looks: Sequence[Sequence[Look]], who
            fix: str) -> list[Look]:  # fmt: skip
     """What both look like; raises ArgumentError or ShapeError that says where they differ.  `who` is a clause for each."""
     if structures[0] != structures[1]:
-        raise ArgumentError(f"{what}: {who[0]} is nested as {structures[0]}, {who[1]} as {structures[1]}",
+        raise ArgumentError(f"{what}: {who[0]} is nested as {structures[0]}, {who[1]} is nested as {structures[1]}",
                             why=why, fix=fix, code="control-structure")  # fmt: skip
     for path, a, b in zip(_paths(structures[0]), *looks, strict=True):
         if a.shape != b.shape:
@@ -89,7 +91,8 @@ def _predicate(x: Any, of: str) -> Any:
     if isinstance(x, Readable):
         x = x.read()
     if not isinstance(x, NUMERIC):
-        raise ArgumentError(f"{of} is a {type(x).__name__}, not a condition", fix="compare: x > 0", code="control-predicate")
+        raise ArgumentError(f"{of} is a {type(x).__name__}, not a condition", why="it decides what happens next",
+                            fix="compare: x > 0", code="control-predicate")  # fmt: skip
     found = look(x)
     if found.shape:
         raise ShapeError(f"{of} has shape {found.shape}, not ()", why="one branch is taken, or one more step, for all elements",
@@ -147,19 +150,22 @@ def _unknowns(models: Sequence[Look], name: str) -> list[Node]:
     return [unknown(f"{name} {i}", m.shape, m.dtype) for i, m in enumerate(models)]
 
 
-def _trace_step(call: Callable[[list[Array]], Body], models: Sequence[Look],
+def _trace_step(call: Callable[[list[Any]], Body], values: Sequence[Any], models: Sequence[Look],
                 check: Callable[[Body], list[Look]]) -> tuple[Body, list[Node]]:  # fmt: skip
     """The body of a loop, and the leaves that stand for its carry.
 
-    A number of Python's in the first carry takes the precision that the body gives it.
+    A number of Python's among the `values` that it begins with takes the precision that the body gives it.
     """
-    while True:
-        carry = _unknowns(models, "carry")
-        body = call([Array(leaf) for leaf in carry])
+    leaves = _unknowns(models, "carry")
+    body = call([Array(leaf) for leaf in leaves])
+    joined = check(body)
+    if any(m.weak for m in models) and any(n.dtype in SHORT for n in walk(body.nodes)):
+        joined = check(call([x if m.weak else Array(leaf) for x, m, leaf in zip(values, models, leaves, strict=True)]))
+    while any(a.dtype != b.dtype for a, b in zip(joined, models, strict=True)):
+        models, leaves = joined, _unknowns(joined, "carry")
+        body = call([Array(leaf) for leaf in leaves])
         joined = check(body)
-        if [x.dtype for x in joined] == [x.dtype for x in models]:
-            return body, carry
-        models = joined
+    return body, leaves
 
 
 # ---- while_loop ------------------------------------------------------------------------------------------------------------
@@ -217,7 +223,7 @@ def while_loop(cond: Callable, body: Callable, loop_vars: Any, maximum_iteration
     def step(carry: list[Array]) -> Body:
         return trace_body(following, carry, "the body of ad.while_loop", own=True)
 
-    traced_body, leaves = _trace_step(step, models, lambda b: agree(b.structure, _looks(b)))
+    traced_body, leaves = _trace_step(step, values, models, lambda b: agree(b.structure, _looks(b)))
     test = trace_body(lambda *xs: _predicate(called(cond, xs), of), [Array(leaf) for leaf in leaves],
                       "the condition of ad.while_loop", own=True)  # fmt: skip
     _refuse_points([*map(lift, values), *traced_body.outside(), *test.outside()], leaves, "ad.while_loop")
@@ -231,7 +237,8 @@ def _count(n: Any, what: str) -> int:
     try:
         number = operator.index(n)
     except TypeError:
-        raise ArgumentError(f"{what} is {n!r}, not a whole number", fix="pass an int", code="control-length") from None
+        raise ArgumentError(f"{what} is {n!r}, not a whole number", why="it counts steps", fix="pass an int",
+                            code="control-length") from None  # fmt: skip
     if number < 0:
         raise ArgumentError(f"{what} is {number}", why="a loop cannot run less than no times", fix="pass 0 or more",
                             code="control-length")  # fmt: skip
@@ -344,7 +351,7 @@ def _traced_scan(f: Callable, step: Callable, agree: Callable, carry: list, stru
     def check(body: Body) -> list[Look]:
         return agree(nested[0], _looks(body)[: nested[0].size])
 
-    body, leaves = _trace_step(call, models, check)
+    body, leaves = _trace_step(call, carry, models, check)
     n = len(carry)
     if not traced:  # no step at all, and only the shapes of what it would return were asked for
         empty = [np.zeros((0, *y.shape), y.dtype) for y in body.nodes[n:]]

@@ -94,6 +94,9 @@ class Inside:
                 self.seen[id(x)] = Before(x)
         self._tell("operation", event)
 
+    def used(self, variable: Any) -> bool:
+        return False  # it is read, and hidden
+
     def read(self, variable: Any, value: Any) -> None:
         if self.live:
             self._tell("read", variable, value)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..array import unknown
-from ..graph import Node, digest, substitute, symbol, walk
+from ..graph import Node, digest, substitute, symbol, text, walk
 from ..primitive import BROADCAST, TABLE, broadcast
 from ..transforms import Forward, rebuild, taylor
 from ..types import FLOAT, SHARED
@@ -62,6 +62,13 @@ def moved(outputs: Iterable[Node], sources: Iterable[Node]) -> set[int]:
 def said(*parts: Any) -> str:
     """What a body says, the same in every process."""
     return " ".join(str([digest(n) for n in p] if isinstance(p, tuple) else p) for p in parts)
+
+
+def listed(title: str, **outputs: Sequence[Node]) -> str:
+    """A body for people: one node a line, then which of them are the outputs."""
+    lines = text([n for nodes in outputs.values() for n in nodes]).splitlines()
+    lines += [f"{name}: {', '.join(map(repr, nodes))}" for name, nodes in outputs.items() if nodes]
+    return "\n    ".join([f"{title} {{", *lines]) + "\n}"
 
 
 def row_by_row(value: Callable, attr: Any, batch: int, numbers: Sequence[np.ndarray]) -> np.ndarray:

@@ -20,6 +20,7 @@ from .bodies import (
     coefficients,
     enclosed,
     example_rows,
+    listed,
     or_zero,
     paired,
     row_by_row,
@@ -48,6 +49,9 @@ class Choice:
 
     def __repr__(self) -> str:
         return f"Choice({said(self.leaves, self.yes, self.no)})"
+
+    def __str__(self) -> str:
+        return listed("one of", yes=self.yes, no=self.no)
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:

@@ -27,6 +27,7 @@ from .bodies import (
     coefficients,
     enclosed,
     example_rows,
+    listed,
     moved,
     or_zero,
     paired,
@@ -80,6 +81,12 @@ class Loop:
         condition = () if self.condition is None else (self.condition,)
         return (f"Loop({said(self.carry, self.xs, self.shared, self.next, self.ys, condition)} {self.length} {self.counted} "
                 f"{self.backward} {self.strict})")  # fmt: skip
+
+    def __str__(self) -> str:
+        most = "" if self.length is None else f", {self.length} times at most"
+        often = f"{self.length} times" if self.condition is None else f"while the condition holds{most}"
+        title = f"{'as often as the last argument says' if self.counted else often}{', backward' * self.backward}"
+        return listed(title, condition=() if self.condition is None else (self.condition,), next=self.next, ys=self.ys)
 
     @cached_property
     def carry_windows(self) -> tuple[Window, ...]:
