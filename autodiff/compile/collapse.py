@@ -70,7 +70,7 @@ class Numbers:
                       for n in leaves if n.op is VIEW], default=1)  # fmt: skip
         width = max([n.shape[-1] for n in leaves if n.op is VIEW and n.ndim == 2], default=1)
         self.vectors = {n.attr[0]: rng.standard_normal(length) / np.sqrt(width) for n in leaves if n.op is VIEW}
-        self.symbols = {n: rng.uniform(0.2, 0.9, TRIALS) for n in leaves if n.op is SYMBOL}
+        self.symbols = {n: rng.uniform(0.2, 0.9, (TRIALS, *n.shape)) for n in leaves if n.op is SYMBOL}
         self.directions = rng
 
     def at(self, nodes: Sequence[Node]) -> list[np.ndarray]:
@@ -79,7 +79,7 @@ class Numbers:
     def moved(self, nodes: Sequence[Node], given: Mapping[Node, np.ndarray]) -> np.ndarray:
         """All values side by side (rows, ...) at the first point, with a row for each of those of the `given` symbols."""
         rows = len(next(iter(given.values())))
-        symbols = {n: np.repeat(x[:1], rows) for n, x in self.symbols.items()} | dict(given)
+        symbols = {n: np.repeat(x[:1], rows, axis=0) for n, x in self.symbols.items()} | dict(given)
         found = evaluate(nodes, symbols, self.vectors, rows)
         parts = [np.broadcast_to(x, (rows, *n.shape)).reshape(rows, -1) for n, x in zip(nodes, found, strict=True)]
         # every value counts the same, whatever its size
