@@ -294,9 +294,8 @@ class Function:
         names = argument_names(self.python, count) if flat else [f"value {i}" for i in range(count)]
         others = sorted((s for s, _ in self._programs.values()), key=lambda s: s.structure != signature.structure)
         told = min((signature.difference(s, names) for s in others), key=len)
-        sentence = f"{name_of(self.python)} was traced again at {user_place()} ({seconds:.1f} s): {'; '.join(told)}"
-        self.retraces.append(sentence)
-        LOG.warning(sentence)
+        self.retraces.append(f"{name_of(self.python)} was traced again at {user_place()}: {'; '.join(told)}")
+        LOG.warning("%s (%.1f s)", self.retraces[-1], seconds)
         if len(self._programs) + 1 == MANY:
             code = self.python.__code__
             warnings.warn_explicit(

@@ -90,6 +90,8 @@ class Signature:
     def difference(self, other: Signature, names: Sequence[str]) -> list[str]:
         """What is different from an earlier one, in words."""
         if self.structure != other.structure:
+            if isinstance(self.structure, int) and isinstance(other.structure, int):
+                return [f"{self.structure} arguments now, {other.structure} before"]
             return [f"the arguments are nested as {self.structure} now, as {other.structure} before"]
         return [f"{name}: {_told(a)} now, {_told(b)} before"
                 for name, a, b in zip(names, self.entries, other.entries, strict=True) if a != b]  # fmt: skip

@@ -1,17 +1,19 @@
-"""The guide to the tape: every block runs, and prints what stands under it."""
+"""The guides to the tape and to functions: every block runs, and prints what stands under it."""
 
 import contextlib
 import io
 import linecache
 import re
 import warnings
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 import autodiff as ad
 
-GUIDE = Path(__file__).parents[2] / "docs" / "tape.md"
+DOCS = Path(__file__).parents[2] / "docs"
+GUIDES = {name: (DOCS / name).read_text(encoding="utf-8") for name in ("tape.md", "function.md")}
 BLOCK = re.compile(r"```python\n(.*?)```\n(?:```text\n(.*?)```\n)?", re.DOTALL)
 NAME = "train.py"  # what the blocks are called in messages
 
@@ -36,19 +38,19 @@ def run(text):
 
 @pytest.fixture(scope="module")
 def printed():
-    return run(GUIDE.read_text(encoding="utf-8"))
+    """What the blocks of a guide print, by guide; each guide runs once."""
+    return cache(lambda guide: run(GUIDES[guide]))
 
 
-BLOCKS = BLOCK.findall(GUIDE.read_text(encoding="utf-8"))
+BLOCKS = [(guide, k, block[1]) for guide, text in GUIDES.items() for k, block in enumerate(BLOCK.findall(text))]
 
 
-@pytest.mark.parametrize("number", range(len(BLOCKS)))
-def test_a_block_prints_what_stands_under_it(number, printed):
-    assert printed[number] == BLOCKS[number][1]
+@pytest.mark.parametrize(("guide", "number", "expected"), BLOCKS, ids=[f"{guide}-{k}" for guide, k, _ in BLOCKS])
+def test_a_block_prints_what_stands_under_it(guide, number, expected, printed):
+    assert printed(guide)[number] == expected
 
 
 def test_every_cause_is_in_the_guide():
-    text = GUIDE.read_text(encoding="utf-8")
     codes = ("not-watched watched-late not-recorded stop-gradient no-derivative left assigned rebound branch independent "
              "inner-outside").split()  # fmt: skip
-    assert [code for code in codes if f"`{code}`" not in text] == []
+    assert [code for code in codes if f"`{code}`" not in GUIDES["tape.md"]] == []
