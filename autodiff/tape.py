@@ -16,7 +16,7 @@ from .errors import ArgumentError, CompileError, DifferentiationError, NoRuleErr
 from .explain import Escape, History, Watch, reason, where_it_left
 from .graph import Node, constant, walk
 from .primitive import broadcast
-from .program import flatten
+from .program import Structure, flatten
 from .record import Identity, Pullable, Step, backward, quick_record, record_of
 from .recording import ACTIVE, STORING, Event, Place, user_code, user_frame, user_place
 from .sweep import sweep_of
@@ -283,7 +283,7 @@ class GradientTape:
                                 "differentiated, but received None.", fix="did you forget to return the loss?",
                                 code="target-none")  # fmt: skip
         arrays = [x if type(x) is Array else self._as_target(x, i, len(targets)) for i, x in enumerate(targets)]
-        given, structure = flatten(sources)
+        given, structure = self._flat(sources)
         for x in given:
             if type(x) is not Variable:
                 self._check_source(x)
@@ -302,7 +302,7 @@ class GradientTape:
                             "experimental_use_pfor=False.", fix="GradientTape(persistent=True)", code="tape-used")  # fmt: skip
         self._begin(unconnected_gradients)
         y = self._as_target(target, 0, 1)
-        given, structure = flatten(sources)
+        given, structure = self._flat(sources)
         for x in given:
             self._check_source(x)
         # of nothing one row is pulled back, to see what is connected
@@ -419,6 +419,11 @@ class GradientTape:
                             fix="one array: np.stack(list(targets))" if _is_many(x) else
                             "keep the loss an array; take .numpy() or float() of it only after the gradient",
                             code="target-plain")  # fmt: skip
+
+    def _flat(self, sources: Any) -> tuple[list[Any], Structure]:
+        if sources is None:
+            self._check_source(None)
+        return flatten(sources)
 
     def _check_source(self, x: Any) -> None:
         if not isinstance(x, (Array, Variable)):
