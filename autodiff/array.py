@@ -172,8 +172,9 @@ class Array:
             return self.number._leave(how, instead)
         if self.number is not None:
             return self.number
+        moves = self.dtype.kind == "f"  # what moves in steps has no derivative to lose
         for leaf in walk([self.node]):
-            if leaf.op is SYMBOL or isinstance(leaf.attr, Argument):
+            if leaf.op is SYMBOL or (moves and isinstance(leaf.attr, Argument)):
                 if isinstance(leaf.attr, tuple) and isinstance(leaf.attr[0], Input):
                     raise needs_number(leaf, how, f"use {instead}" if instead else "return the array and take its number "
                                        "outside; to look at it inside: ad.run_functions_eagerly(True)")  # fmt: skip
@@ -236,7 +237,15 @@ class Array:
         if not kwargs and method == "__call__" and ufunc in UFUNCS:
             if ufunc.nout > 1:
                 return perform(ufunc, UFUNCS[ufunc], inputs, {})
-            return combine(ufunc, *inputs) if len(inputs) == 2 else operate(ufunc, *inputs)
+            if len(inputs) == 2:
+                return combine(ufunc, *inputs)
+            if len(inputs) > 2 or self.number is None:
+                return operate(ufunc, *inputs)
+            try:
+                value = ufunc(self.number)
+            except (TypeError, ValueError):
+                return operate(ufunc, self)
+            return _made(ufunc, ufunc, inputs, value, 2)
         kwargs = {k: v for k, v in kwargs.items() if not (k == "where" and v is True)}
         if kwargs.get("out") is not None:
             raise TraceError(
@@ -271,11 +280,12 @@ class Array:
     def mean(self, axis: Any = None, keepdims: bool = False) -> Array:
         return _reduced(np.mean, self, axis, keepdims)
 
-    def reshape(self, *shape: Any) -> Array:
-        return np.reshape(self, shape[0] if len(shape) == 1 else shape)
+    def reshape(self, *shape: Any, order: str = "C") -> Array:
+        shape = shape[0] if len(shape) == 1 else shape
+        return np.reshape(self, shape) if order == "C" else np.reshape(self, shape, order=order)
 
-    def ravel(self) -> Array:
-        return np.reshape(self, -1)
+    def ravel(self, order: str = "C") -> Array:
+        return self.reshape(-1, order=order)
 
     def transpose(self, *axes: Any) -> Array:
         return np.transpose(self, (axes[0] if len(axes) == 1 and axes[0] is not None else axes) or None)
@@ -353,8 +363,8 @@ class Array:
     def trace(self, offset: int = 0) -> Array:
         return np.trace(self, offset)
 
-    def flatten(self) -> Array:
-        return np.reshape(self, -1)
+    def flatten(self, order: str = "C") -> Array:
+        return self.reshape(-1, order=order)
 
     def copy(self) -> Array:
         """The same value under a name of its own: assigning into one does not change the other."""
@@ -370,6 +380,15 @@ class Array:
         return restored, (self.numpy(),)
 
     def __getitem__(self, key: Any) -> Array:
+        if (type(key) is int or type(key) is slice) and type(self.number) is np.ndarray:
+            try:
+                value = self.number[key]
+            except (IndexError, TypeError):
+                pass  # said below
+            else:
+                y = _made(operator.getitem, FUNCTIONS["getitem"], (self, key), value, 2)  # type: ignore[index]
+                y.view = True
+                return y
         y = perform(operator.getitem, FUNCTIONS["getitem"], (self, key), {})  # type: ignore[index]
         y.view = type(key) in PLACES or (type(key) is tuple and PLACES.issuperset([type(k) for k in key]))
         return y
@@ -423,9 +442,14 @@ class Array:
 
 def _reduced(function: Callable, x: Array, axis: Any, keepdims: bool) -> Array:
     """A method that is called as the function: eager arrays need not ask numpy what to do."""
-    if x.number is None:
+    if type(x.number) is not np.ndarray or keepdims or not (axis is None or type(axis) is int):
         return function(x, axis=axis, keepdims=keepdims)
-    return perform(function, FUNCTIONS[function], (x,), {"axis": axis, "keepdims": True} if keepdims else {"axis": axis})
+    xs = (x,) if axis is None else (x, axis)
+    try:
+        value = QUICK[function](x.number, *xs[1:])
+    except (TypeError, ValueError):
+        return function(*xs)
+    return _made(function, FUNCTIONS[function], xs, value, 3)
 
 
 class Readable:
@@ -553,6 +577,7 @@ PLACES = {int, slice, type(None), type(...), np.int64}  # the keys that make vie
 PLAIN = {int, float, bool, str, type(None), np.ndarray, np.float64, np.int64, slice, np.dtype, type, type(np._NoValue)}
 
 
+NOTHING: dict[str, Any] = {}
 NUMBERS = (np.ndarray, np.generic, Array)  # what the number of an eager array may be; an Array while a function is traced
 
 
@@ -576,7 +601,7 @@ def operate(ufunc: np.ufunc, *xs: Any) -> Any:
         value = ufunc(*numbers)
     except (TypeError, ValueError) as error:
         raise refused(ufunc, UFUNCS[ufunc], xs, {}, error) from None
-    return _made(ufunc, xs, value)
+    return _made(ufunc, ufunc, xs, value, 3)
 
 
 def combine(ufunc: np.ufunc, a: Any, b: Any) -> Any:
@@ -601,28 +626,31 @@ def combine(ufunc: np.ufunc, a: Any, b: Any) -> Any:
         value = ufunc(x, y)
     except (TypeError, ValueError) as error:
         raise refused(ufunc, UFUNCS[ufunc], (a, b), {}, error) from None
-    return _made(ufunc, (a, b), value)
+    return _made(ufunc, ufunc, (a, b), value, 3)
 
 
-def _made(ufunc: np.ufunc, xs: tuple, value: Any) -> Array:
-    """The eager array that a ufunc made, told to who watches; `eager` and `user_code` written out."""
+def _made(function: Callable, rule: Callable, xs: tuple, value: Any, depth: int) -> Array:
+    """The eager array that a function made, told to who watches; `eager` and `user_code` written out.
+
+    The user called it `depth` frames above.  The rule of a ufunc is the ufunc.
+    """
     if type(value) is Array and ACTIVE.trace is None:
         raise escaped(value.node)
-    frame = _getframe(3)
+    frame = _getframe(depth)
     code, at = frame.f_code, frame.f_lasti
     if known_files.get(code.co_filename, True):
-        code, at = user_code(4)
+        code, at = user_code(depth)
     y = _new(Array)
     y._node = y.space = y.used = y.root = None
     y.view = False
-    y.number, y.origin, y.serial = value, (ufunc, code, at), next(_serials)
+    y.number, y.origin, y.serial = value, (function, code, at), next(_serials)
     for x in xs:
         if type(x) is Array and x.root is not None:
             y.root = x.root
             break
     watchers = ACTIVE.watchers
-    if watchers and not (len(watchers) == 1 and (quick := getattr(watchers[0], "quick", None)) and quick(ufunc, xs, {}, y)):
-        event = Event(ufunc, UFUNCS[ufunc], xs, {}, [x for x in xs if type(x) is Array], [y], code, at)
+    if watchers and not (len(watchers) == 1 and (quick := getattr(watchers[0], "quick", None)) and quick(rule, xs, NOTHING, y)):
+        event = Event(function, UFUNCS.get(rule, rule), xs, {}, [x for x in xs if type(x) is Array], [y], code, at)
         for watcher in watchers:
             watcher.operation(event)
     return y
