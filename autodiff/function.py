@@ -65,9 +65,9 @@ def compiler(places: dict[int, Place], lanes: Sequence[Node] = ()) -> Callable[[
             return WholeProgram(leaves, outputs, name)
         except CompileError as error:
             place = places.get(error.node.serial) if error.node is not None else None
+            eagerly = "ad.run_functions_eagerly(True), or take @ad.function away: the same code runs eagerly"
             raise CompileError(error.what, where=str(place) if place else None, why=error.why, node=error.node,
-                               fix="ad.run_functions_eagerly(True), or take @ad.function away: the same code runs eagerly",
-                               code=error.code) from None  # fmt: skip
+                               fix=f"{error.fix}; {eagerly}" if error.fix else eagerly, code=error.code) from None
 
     return compiled
 

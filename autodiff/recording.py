@@ -83,10 +83,14 @@ class Active(threading.local):
         self.watchers: list[Watcher] = []
         self.trace: Trace | None = None  # the function that is being traced
         self.errstate: dict[str, str] = {}
+        self.owed: dict[str, str] = {}  # what another thread, that ended the last watcher, could not give back
 
     def add(self, watcher: Watcher) -> None:
         """Starts watching.  Meanwhile numpy does not warn of what is not finite: gradients are asked for at such points too."""
         if not self.watchers:
+            if self.owed:
+                np.seterr(**self.owed)
+                self.owed = {}
             before = np.seterr(all="ignore")
             if before != USUAL:
                 np.seterr(**{kind: what for kind, what in before.items() if what != "warn"})
@@ -96,8 +100,11 @@ class Active(threading.local):
     def remove(self, watcher: Watcher, home: dict[str, Any]) -> None:
         """Stops watching in the thread whose `__dict__` of this is `home`; generators may end out of order, and anywhere."""
         home["watchers"] = [w for w in home["watchers"] if w is not watcher]
-        if not home["watchers"] and home is self.__dict__:
-            np.seterr(**self.errstate)
+        if not home["watchers"]:
+            if home is self.__dict__:
+                np.seterr(**self.errstate)
+            else:
+                home["owed"] = home["errstate"]
 
 
 ACTIVE = Active()

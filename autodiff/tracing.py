@@ -17,7 +17,7 @@ import numpy as np
 from .array import Array, eager, lift, now
 from .errors import CompileError, TraceError
 from .graph import SYMBOL, Node, constant, symbol, walk
-from .leaves import Input, escaped, is_input
+from .leaves import Argument, Input, escaped, is_input, leaf_name
 from .primitive import SAME, Opaque, broadcast
 from .program import flatten
 from .record import Record, record_of
@@ -235,7 +235,7 @@ def check_inputs(outputs: Iterable[Node], inputs: Sequence[Node]) -> None:
     """Raises TraceError if a program needs a value that belongs to another trace."""
     known = {n.serial for n in inputs}
     for n in walk(outputs):
-        if n.op is SYMBOL and n.serial not in known:
+        if n.op is SYMBOL and n.serial not in known or isinstance(n.attr, Argument):
             raise escaped(n) if is_input(n) else TraceError(
-                f"a function uses {n.attr[0]!r}, which is traced outside of it", why="it has no number here, and is no input",
+                f"a function uses {leaf_name(n)}, which is traced outside of it", why="its derivative would be lost",
                 fix="pass it as an argument", code="traced-outside")  # fmt: skip

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import CompileError
 from ..graph import CONSTANT, DATUM, SYMBOL, Node, walk
+from ..leaves import leaf_name
 from ..primitive import TABLE
 from .strides import VIEWS, Window, natural
 from .whole_lower import Letters, lengths, letters, lowered
@@ -45,7 +46,8 @@ def is_leaf(node: Node) -> bool:
 
 
 def no_form(node: Node, why: str = "") -> CompileError:
-    return CompileError(f"{node.op.name} has no compiled form", node=node, why=why, code="not-compiled")
+    name = leaf_name(node) if node.op is SYMBOL else node.op.name
+    return CompileError(f"{name} has no compiled form", node=node, why=why, code="not-compiled")
 
 
 class Reads:

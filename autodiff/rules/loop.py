@@ -197,8 +197,8 @@ def _loop_value(loop: Loop, batch: int, *numbers: np.ndarray) -> np.ndarray:
             y[slot] = row
         done += 1
     if loop.strict and done == limit and loop.goes_on(*values, *shared)[0]:
-        raise DifferentiationError(loop.excess, fix=f"pass maximum_iterations={2 * loop.length} to ad.while_loop",
-                                   code="loop-capacity")  # fmt: skip
+        raise DifferentiationError(loop.excess, why="a program must know how many to keep room for", code="loop-capacity",
+                                   fix=f"pass maximum_iterations={2 * loop.length} to ad.while_loop")  # fmt: skip
     for window, value in zip(loop.carry_windows, values, strict=True):
         window.of(flat)[...] = value
     if loop.condition is not None:

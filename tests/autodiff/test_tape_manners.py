@@ -829,6 +829,10 @@ def test_a_generator_that_another_thread_ends():
     thread.start()
     thread.join()
     assert ACTIVE.watchers == [] and float(tape.gradient(y, x)) == 6.0
+    with GradientTape():  # the thread has its own settings back, as soon as it can have them
+        pass
+    with pytest.raises(RuntimeWarning):
+        np.log(np.zeros(1))
 
 
 def test_a_gradient_that_fails_leaves_nothing():
