@@ -31,7 +31,8 @@ class WholeProgram:
         self._fresh = [(n.shape, n.dtype) for n in plan.reads.outputs]
         self._given = [(n.shape, n.dtype) for n in plan.reads.inputs]
         tables = np.concatenate([*text.tables, np.zeros(1, np.int64)])
-        self._known = [np.ascontiguousarray(n.attr.value) for n in plan.constants]
+        # `ascontiguousarray` makes a scalar a vector
+        self._known = [np.ascontiguousarray(n.attr.value).reshape(n.shape) for n in plan.constants]
         self._tables = tables
         self._workspaces: list[np.ndarray] = []  # those that no call is using
         self._lock = threading.Lock()
