@@ -52,8 +52,8 @@ def collapse(nodes: Sequence[Node]) -> list[Node]:
     tried = [g for g in groups.values() if 2 < len(g) <= MOST]
     if not tried:
         return nodes
-    numbers = Numbers(nodes)
-    relations = [r for products in tried for r in _relations(nodes, products, numbers)]
+    numbers, written = Numbers(nodes), _ratios(nodes)
+    relations = [r for products in tried for r in _relations(nodes, products, numbers, written)]
     if not relations:
         return nodes
     collapsed = _tidied(_exchanged(nodes, relations), relations)
@@ -90,7 +90,7 @@ class Numbers:
         return all(np.allclose(x, y, rtol=0, atol=EXACT * np.abs(x).max()) for x, y in pairs)
 
 
-def _relations(nodes: list[Node], products: list[Node], numbers: Numbers) -> list[Relation]:
+def _relations(nodes: list[Node], products: list[Node], numbers: Numbers, written: np.ndarray) -> list[Relation]:
     """The products that follow another one, each found with a ratio that is written in the program."""
     stands = {p: symbol(("product", k), p.shape) for k, p in enumerate(products)}
     below = substitute(nodes, stands, rebuild)
@@ -106,7 +106,6 @@ def _relations(nodes: list[Node], products: list[Node], numbers: Numbers) -> lis
     slopes = (moved[::2] - moved[1::2]) / (2 * STEP)
     if not np.isfinite(slopes).all():
         return []
-    written = _ratios(nodes)
     found, followers = [], set()
     for i, j in itertools.combinations(range(len(products)), 2):
         size = slopes[i] @ slopes[i]
@@ -115,7 +114,8 @@ def _relations(nodes: list[Node], products: list[Node], numbers: Numbers) -> lis
         ratio = slopes[i] @ slopes[j] / size
         if not ratio or np.abs(slopes[j] - ratio * slopes[i]).max() > CLOSE * np.abs(slopes[j]).max():
             continue
-        for c in sorted((c for c in written if abs(c - ratio) < CLOSE * abs(ratio)), key=lambda c: abs(c - ratio))[:4]:
+        away = np.abs(written - ratio)
+        for c in written[np.argsort(away, kind="stable")[: min(4, np.count_nonzero(away < CLOSE * abs(ratio)))]].tolist():
             still = values([{}, {leaves[i]: -c, leaves[j]: 1.0}, {leaves[i]: 2.0 * c, leaves[j]: -2.0}])
             if np.abs(still - still[0]).max() < EXACT and products[i] not in walk([products[j].args[1]]):
                 found.append(Relation(products[i], products[j], c))
@@ -124,13 +124,13 @@ def _relations(nodes: list[Node], products: list[Node], numbers: Numbers) -> lis
     return found
 
 
-def _ratios(nodes: list[Node]) -> list[float]:
+def _ratios(nodes: list[Node]) -> np.ndarray:
     """The numbers that a program could mean by a ratio: those written in it, and their quotients."""
     numbers = {abs(float(n.attr)) for n in walk(nodes) if n.op is CONSTANT and n.attr and np.isfinite(n.attr)} | {1.0}
     written = sorted(numbers)[:64]
     # by their first digits: a quotient that is a written number up to rounding is that number
     quotients = {f"{a / b:.12e}": a / b for a in written for b in written} | {f"{a:.12e}": a for a in written}
-    return sorted({*quotients.values(), *(-q for q in quotients.values())})
+    return np.array(sorted({*quotients.values(), *(-q for q in quotients.values())}))
 
 
 def _exchanged(nodes: list[Node], relations: list[Relation]) -> list[Node]:

@@ -51,9 +51,10 @@ class LaneProgram:
         mode = Unbatch({lane: columns.of(lane) for lane in lanes}, window.of, columns.of)
         values = [mode.of(y) for y in outputs]
         self._rows = {i: v for i, v in enumerate(values) if isinstance(v, PerPoint)}
-        self._others = [i for i in range(len(values)) if i not in self._rows]
+        others = {i: v for i, v in enumerate(values) if not isinstance(v, PerPoint)}
+        self._others = list(others)
         try:
-            self._rounds, self._last, self._size = self._partition([values[i] for i in self._others], window, columns)
+            self._rounds, self._last, self._size = self._partition(list(others.values()), window, columns)
         except CompileError as error:
             raise CompileError(error.what, why=error.why, fix=error.fix, node=mode.origin(error.node)) from None
         self._lock = threading.Lock()

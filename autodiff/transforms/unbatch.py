@@ -57,12 +57,13 @@ class Unbatch:
                 self._held.append(n)
         return known[node.serial]
 
-    def origin(self, point: Node) -> Node:
+    def origin(self, point: object) -> object:
         """The whole array that a value per point comes from, as far as it can be told; the value itself if it cannot."""
         pairs = [(n, self.known[n.serial]) for n in self._held if n.serial in self.known]
         found = [(n, v.node) for n, v in pairs if isinstance(v, PerPoint) and n.args]
-        same = [n for n, v in found if v is point] or [n for n, v in found if n.op is point.op and v.shape == point.shape]
-        return next(iter(same), point)
+        same = [n for n, v in found if v is point]
+        alike = [n for n, v in found if isinstance(point, Node) and (n.op, v.shape) == (point.op, point.shape)]
+        return next(iter([*same, *alike]), point)
 
     def _rule(self, node: Node) -> Node | PerPoint:
         values = [self.known[a.serial] for a in node.args]
@@ -238,7 +239,7 @@ def _written(node: Node, args: list[Node], axes: list[int | None], place: int | 
         return _repeat(args[0], shape)
     if op is TABLE["contract"]:
         terms = [w if i is None else w[:i] + w[i + 1 :] for w, i in zip(_letters(node), (*axes, place), strict=True)]
-        return _product(*terms, *args)
+        return _product((terms[0], terms[1], terms[2]), *args)
     axis = next(i for i in axes if i is not None)  # all arguments of the others are alike
     if op is TABLE["sum"]:
         return op.make(tuple(args), tuple(a - (a > axis) for a in attr if a != axis))
@@ -280,8 +281,9 @@ def _scattered(x: Node, keys: tuple, shape: Shape) -> Node:
     return TABLE["concatenate"].make(tuple(parts), 0)
 
 
-def _product(a_letters: str, b_letters: str, out: str, a: Node, b: Node) -> Node:
+def _product(terms: tuple[str, str, str], a: Node, b: Node) -> Node:
     """The contraction of what one point has; numbers stand outside, and few of them pick the rows that they meet."""
+    a_letters, b_letters, out = terms
     for (sa, x), (sb, y) in (((a_letters, a), (b_letters, b)), ((b_letters, b), (a_letters, a))):
         if sa == "":
             turned = y if sb == out else TABLE["transpose"].make((y,), tuple(sb.index(c) for c in out))
@@ -301,8 +303,8 @@ def _product(a_letters: str, b_letters: str, out: str, a: Node, b: Node) -> Node
     names: dict[str, str] = {}
     for letter in a_letters + b_letters:
         names.setdefault(letter, chr(ord("a") + len(names)))
-    terms = ["".join(names[c] for c in word) for word in (a_letters, b_letters, out)]
-    return TABLE["contract"].make((a, b), f"{terms[0]},{terms[1]}->{terms[2]}")
+    words = ["".join(names[c] for c in word) for word in (a_letters, b_letters, out)]
+    return TABLE["contract"].make((a, b), f"{words[0]},{words[1]}->{words[2]}")
 
 
 def _numbers(x: Node) -> list[Node] | None:
