@@ -692,8 +692,10 @@ def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> An
             numbers.append(x)
         else:
             break
-    options = kwargs
-    if len(numbers) < len(args) or kwargs and not PLAIN.issuperset([type(x) for x in kwargs.values()]):
+    options, plain = kwargs, len(numbers) == len(args)
+    for x in kwargs.values():
+        plain = plain and type(x) in PLAIN
+    if not plain:
         arrays = []
         args, kwargs = read(args), {k: read(v) for k, v in kwargs.items()}
         try:

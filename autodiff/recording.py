@@ -10,9 +10,8 @@ import operator
 import sys
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from types import CodeType, FrameType
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -110,8 +109,7 @@ class Active(threading.local):
 ACTIVE = Active()
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """A line of the user's code: which code, and how far into it."""
 
     code: CodeType

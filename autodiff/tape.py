@@ -289,7 +289,8 @@ class GradientTape:
                 self._check_source(x)
         seeds = self._seeds(arrays, output_gradients, target)
         found = self._pull(arrays, seeds, given, 0)
-        return structure.build([self._answer(y, x, target, unconnected_gradients) for y, x in zip(found, given, strict=True)])
+        return structure.build([self._answer(y, x, target, unconnected_gradients) if y is None else y
+                                for y, x in zip(found, given, strict=True)])  # fmt: skip
 
     def jacobian(self, target: Any, sources: Any, unconnected_gradients: str = "none", parallel_iterations: int | None = None,
                  experimental_use_pfor: bool = True) -> Any:  # fmt: skip
@@ -469,8 +470,8 @@ class GradientTape:
         others = any([w is not self or (self._persistent and self._recording) for w in ACTIVE.watchers])
         serials = [x.serial if type(x) is Variable or x.number is not None else 0 for x in sources]
         # what is not watched has no gradient, although it stands in the records; a target is its own source in any case
-        own = [y.serial for y in targets if y.number is not None]
-        wanted = [s for s in dict.fromkeys(serials) if s and (s in self._tracked or s in own)]
+        wanted = [s for s in serials if s in self._tracked]
+        wanted += [y.serial for y in targets if y.number is not None and y.serial not in self._tracked and y.serial in serials]
         pairs: list[tuple[int, Any]] = []
         traced: list[tuple[Array, Any]] = []
         for y, seed in zip(targets, seeds, strict=True):
