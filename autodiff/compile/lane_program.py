@@ -56,7 +56,8 @@ class LaneProgram:
         try:
             self._rounds, self._last, self._size = self._partition(list(others.values()), window, columns)
         except CompileError as error:
-            raise CompileError(error.what, why=error.why, fix=error.fix, node=mode.origin(error.node)) from None
+            raise CompileError(error.what, why=error.why, fix=error.fix, node=mode.origin(error.node),
+                               code=error.code) from None  # fmt: skip
         self._lock = threading.Lock()
 
     def _partition(self, others: list[Node], window: Window, columns: Columns) -> tuple[list[Round], Shares, int]:

@@ -64,7 +64,8 @@ class Reads:
         done = lowered(outputs)
         for node in walk(done):
             if node.op is SYMBOL and node.serial not in known:
-                raise CompileError(f"the program needs {node.attr[0]!r}, which is not among its inputs", node=node)
+                raise CompileError(f"the program needs {node.attr[0]!r}, which is not among its inputs", node=node,
+                                   code="traced-outside")  # fmt: skip
             if node.serial not in known:
                 self._add(node)
         self.outputs: list[Node] = []
