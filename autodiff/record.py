@@ -191,18 +191,30 @@ def record_of(event: Event) -> Any:
     return record
 
 
-def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array) -> Record | None:
-    """The record of an operation, if its like has been recorded before; `pattern_of` and `Record`, written out."""
+def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array, places: dict[int, int]) -> tuple | None:
+    """The record of an operation with one result, and what it says but for numbers: its pattern, the place of the result, and
+    those of the arguments, None for what has none.
+
+    Only if one has a place and the like has been recorded before; `pattern_of` and `Record`, written out.
+    """
     key: list[Any] = [rule]
+    link: list[Any] = [None, len(places)]
     numbers: list[Any] = []
     serials: list[int] = []
+    connected = False
     for x in xs:
         kind = type(x)
         if kind is Array:
-            number = x.number
-            serials.append(x.serial)
+            number, serial = x.number, x.serial
+            if serial in places:
+                link.append(places[serial])
+                connected = True
+            else:
+                link.append(None)
+            serials.append(serial)
         elif kind is np.ndarray:
             number = x
+            link.append(None)
             serials.append(0)
         elif kind in WRITTEN and (type(rule) is not np.ufunc or (kind is int or kind is float) and is_simple(x)):
             key.append(kind)
@@ -221,8 +233,9 @@ def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array) -> R
             return None
         key += (name, type(x), x)
     pattern = known_patterns.get(tuple(key))
-    if pattern is None or pattern.needs is None:
+    if pattern is None or pattern.needs is None or not connected or not pattern.whole:
         return None
+    link[0] = pattern
     record = _new(Record)
     record.function, record.code, record.at = y.origin
     record.pattern, record.ins, record.outs = pattern, serials, (y.serial,)
@@ -237,7 +250,7 @@ def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array) -> R
             kept[-1] = y.number
     else:
         record.kept = NOTHING
-    return record
+    return record, tuple(link)
 
 
 CONNECTED = (True,)

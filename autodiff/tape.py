@@ -192,24 +192,15 @@ class GradientTape:
 
     def quick(self, rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array) -> bool:
         """What `operation` does, if this tape alone is watching and the like was recorded before; False asks for the event."""
-        tracked = self._tracked
         if self._paused or self._closed:
             return False
-        for x in xs:
-            if type(x) is Array and x.serial in tracked:
-                break
-        else:
+        made = quick_record(rule, xs, kwargs, y, self._tracked)
+        if made is None:
             return False
-        record = quick_record(rule, xs, kwargs, y)
-        if record is None or not record.pattern.whole:
-            return False
-        ins, count, get = record.ins, len(tracked), tracked.get
+        record, link = made
         self._records.append(record)
-        if len(ins) == 2:
-            self._links.append((record.pattern, count, get(ins[0]), get(ins[1])))
-        else:
-            self._links.append((record.pattern, count, *[get(s) for s in ins]))
-        tracked[y.serial] = count
+        self._links.append(link)
+        self._tracked[y.serial] = link[1]
         return True
 
     def used(self, variable: Any) -> bool:
