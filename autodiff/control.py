@@ -19,11 +19,11 @@ from .errors import ArgumentError, ShapeError
 from .graph import SYMBOL, VIEW, Node, walk
 from .inside import NUMERIC, Body, has_number, told, trace_body, unchanging
 from .primitive import TABLE
-from .program import Structure, flatten, name_of
+from .program import Structure, check_function, flatten, name_of
 from .record import settle
 from .recording import ACTIVE, user_code
 from .rules.choice import choose
-from .rules.loop import Looped, repeat
+from .rules.loop import repeat
 from .types import BOOL, POINT
 
 SHORT = (np.dtype(np.float32), np.dtype(np.float16), np.dtype(np.int32), np.dtype(np.int16), np.dtype(np.int8))
@@ -123,6 +123,8 @@ def cond(pred: Any, true_fn: Callable, false_fn: Callable, *operands: Any) -> An
     `pred` is a single condition; both functions return arrays nested alike, of the same shapes and dtypes.  With a predicate
     for each example of `ad.vmap` both run, and `np.where` chooses.  Raises ArgumentError or ShapeError.
     """
+    check_function(true_fn, "ad.cond")
+    check_function(false_fn, "ad.cond")
     pred = _predicate(pred, "the predicate of ad.cond")
     if has_number(pred):
         return (true_fn if bool(pred) else false_fn)(*operands)
@@ -179,6 +181,8 @@ def while_loop(cond: Callable, body: Callable, loop_vars: Any, maximum_iteration
     shapes and dtypes.  Where the loop is compiled its reverse derivative keeps the state of each step, `maximum_iterations` of
     them or 1024.  Raises ArgumentError or ShapeError.
     """
+    check_function(cond, "ad.while_loop")
+    check_function(body, "ad.while_loop")
     limit = None if maximum_iterations is None else _count(maximum_iterations, "maximum_iterations of ad.while_loop")
     several = isinstance(loop_vars, (tuple, list)) and not hasattr(loop_vars, "_fields")
     loop_vars = _read(loop_vars)
@@ -228,9 +232,9 @@ def while_loop(cond: Callable, body: Callable, loop_vars: Any, maximum_iteration
                       "the condition of ad.while_loop", own=True)  # fmt: skip
     _refuse_points([*map(lift, values), *traced_body.outside(), *test.outside()], leaves, "ad.while_loop")
     shared = {n: n for n in unchanging([*traced_body.nodes, *test.nodes], leaves)}
-    found = repeat({leaf: lift(x) for leaf, x in zip(leaves, values, strict=True)}, {}, shared, traced_body.nodes, [],
-                   None if limit is None else limit - done, condition=test.nodes[0])  # fmt: skip
-    return structure.build(_finished(found.carry, body, "ad.while_loop of"))
+    looped = repeat({leaf: lift(x) for leaf, x in zip(leaves, values, strict=True)}, {}, shared, traced_body.nodes, [],
+                    None if limit is None else limit - done, condition=test.nodes[0])  # fmt: skip
+    return structure.build(_finished(looped.carry, body, "ad.while_loop of"))
 
 
 def _count(n: Any, what: str) -> int:
@@ -269,6 +273,7 @@ def scan(f: Callable, init: Any, xs: Any = None, length: int | None = None, reve
     x is None and f runs `length` times.  With `reverse` the last x comes first, and its y is still the last.  Raises
     ArgumentError or ShapeError.
     """
+    check_function(f, "ad.scan")
     carry, structure = flatten(_read(init))
     stacks, of_xs = flatten(_read(xs))
     _check_numeric(carry, "the carry of ad.scan")
@@ -358,7 +363,7 @@ def _traced_scan(f: Callable, step: Callable, agree: Callable, carry: list, stru
         return structure.build(carry), nested[1].build(empty)
     _refuse_points([*map(lift, [*carry, *stacks]), *body.outside()], leaves, "ad.scan")
     shared = {m: m for m in unchanging(body.nodes, [*leaves, *rows])}
-    found: Looped = repeat({leaf: lift(x) for leaf, x in zip(leaves, carry, strict=True)},
+    found = repeat({leaf: lift(x) for leaf, x in zip(leaves, carry, strict=True)},
                            {leaf: lift(x) for leaf, x in zip(rows, stacks, strict=True)}, shared,
                            body.nodes[:n], body.nodes[n:], count, backward=reverse)  # fmt: skip
     arrays = _finished([*found.carry, *found.ys], f, "ad.scan of")

@@ -174,6 +174,9 @@ def reason(history: History, steps: Sequence[Step], tracked: set[int], target: A
     targets = [t for t in flatten(target)[0] if isinstance(t, (Array, Variable))]
     called = _called(source, frame)
     what = f"no gradient with respect to {called}"
+    if not history.intervals:
+        return Reason("not-recorded", what, "the tape was never entered, so it recorded nothing",
+                      "with GradientTape() as tape: ...")  # fmt: skip
     if not isinstance(source, (Array, Variable)):
         return Reason("not-watched", what, f"it is a plain {type(source).__name__}, which cannot be watched",
                       "wrap it before it is used: x = ad.constant(x); tape.watch(x)")  # fmt: skip

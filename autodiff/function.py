@@ -7,6 +7,7 @@ later calls run the program alone.  What cannot be compiled is an error: nothing
 from __future__ import annotations
 
 import functools
+import inspect
 import logging
 import threading
 import time
@@ -163,6 +164,10 @@ class Function:
 
     def __get__(self, instance: Any, owner: Any = None) -> Any:
         return self if instance is None else types.MethodType(self, instance)
+
+    def __reduce__(self) -> tuple:
+        """A copy compiles for itself."""
+        return Function, (self.python, self.lanes)
 
     def __repr__(self) -> str:
         return f"<function {name_of(self.python)}, compiled for {len(self._programs)} signatures>"
@@ -360,7 +365,10 @@ def function(f: Callable | None = None, *, lanes: str | Sequence[str] = ()) -> A
     Raises CompileError for what has no compiled form, TraceError for Python that needs the number of a value, FunctionError for
     Variables that are made in every call.
     """
-    names = tuple(lanes.replace(",", " ").split()) if isinstance(lanes, str) else tuple(lanes)
+    names = tuple(lanes.replace(",", " ").split()) if isinstance(lanes, str) else lanes
+    if not isinstance(names, (tuple, list)) or not all(isinstance(n, str) for n in names):
+        raise ArgumentError(f"lanes={lanes!r}, which is no name of an argument", fix='lanes="x, t"', code="lanes")
+    names = tuple(names)
     if f is None:
         return lambda g: function(g, lanes=names)
     if isinstance(f, Function):
@@ -368,4 +376,22 @@ def function(f: Callable | None = None, *, lanes: str | Sequence[str] = ()) -> A
     if not callable(f):
         raise ArgumentError(f"ad.function needs a function, not a {type(f).__name__}", fix="@ad.function above a def",
                             code="not-a-function")  # fmt: skip
+    if inspect.isgeneratorfunction(f) or inspect.iscoroutinefunction(f):
+        raise ArgumentError(f"ad.function needs a function that returns, and {name_of(f)} yields or awaits",
+                            why="it runs once while it is compiled", fix="return a list", code="not-a-function")  # fmt: skip
+    known, unknown = _parameters(f), []
+    if known is not None:
+        unknown = [n for n in names if n not in known]
+    if unknown:
+        raise ArgumentError(f"lanes names {unknown[0]!r}, but {name_of(f)} has the arguments {', '.join(known or [])}",
+                            fix=f"lanes={(known or [''])[0]!r}", code="lanes")  # fmt: skip
     return Function(f, names)
+
+
+def _parameters(f: Callable) -> list[str] | None:
+    """The names of the arguments; None where any may come."""
+    try:
+        parameters = inspect.signature(f).parameters.values()
+    except (TypeError, ValueError):
+        return None
+    return None if any(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters) else [p.name for p in parameters]
