@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import scipy.special
 
-from ..array import Array, Readable, call, perform
+from ..array import QUICK, Array, Readable, call, perform
 from .elementwise import STOP_GRADIENT
 
 ROOT_HALF, ROOT_TWO_OVER_PI = math.sqrt(0.5), math.sqrt(2.0 / math.pi)
@@ -24,6 +24,8 @@ def operation(rule: Callable) -> Callable:
 
     @functools.wraps(rule)
     def apply(x: Any, *args: Any, **kwargs: Any) -> Any:
+        if rule in QUICK and type(x) is Array:  # it takes care of that itself
+            return perform(rule, rule, (x, *args), kwargs)
         with np.errstate(divide="ignore"):  # the logarithm of a sum of nothing
             if isinstance(x, (Array, Readable)):
                 return perform(rule, rule, (x, *args), kwargs)
@@ -97,6 +99,22 @@ def logsumexp(x, axis=None, keepdims: bool = False):
     below, most = _below_largest(x, axis)
     y = np.log(np.sum(np.exp(below), axis=axis, keepdims=True)) + most
     return y if keepdims else np.sum(y, axis=axis)
+
+
+def _logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
+    """The same on numbers, in place, if the largest ones are finite."""
+    if type(x) is np.ndarray and x.dtype.kind == "f" and x.size:
+        most = np.maximum.reduce(x, axis, None, None, True)
+        if np.isfinite(most).all():
+            e = np.subtract(x, most)
+            y = np.add.reduce(np.exp(e, out=e), axis, None, None, True)
+            y = np.add(np.log(y, out=y), most)
+            return y if keepdims else np.squeeze(y, axis)[()]
+    with np.errstate(divide="ignore"):
+        return logsumexp.__wrapped__(x, axis, keepdims)
+
+
+QUICK[logsumexp.__wrapped__] = _logsumexp
 
 
 @operation
