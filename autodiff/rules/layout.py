@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..array import Array, call, lift, space_of
-from ..errors import AxisError, IndexingError, NoRuleError, ShapeError
-from ..graph import CONSTANT, VIEW, Node, constant, view
+from ..errors import AxisError, IndexingError, NoRuleError, ShapeError, TraceError
+from ..graph import CONSTANT, SYMBOL, VIEW, Node, constant, view, walk
 from ..interpret import number
 from ..primitive import BROADCAST, FUNCTIONS, TABLE, Elementwise, Linear, Select, broadcast, implements, is_zero, normal_key
 from ..types import POINT
@@ -135,6 +135,11 @@ RESHAPE = Linear("reshape", lambda shape, batch, x: x.reshape(x.shape[:batch] + 
 
 @implements(np.reshape)
 def reshape(a, shape, order="C", copy=None):
+    if order == "F":  # the first index runs fastest: all axes turned round
+        given = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        return np.transpose(np.reshape(np.transpose(a), given[::-1]))
+    if order not in ("C", "A", "K"):
+        raise NoRuleError(f"np.reshape knows no order {order!r}", fix="use order='C' or 'F'", code="no-rule-option")
     shape = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
     if -1 in shape:
         known = -math.prod(shape)
@@ -146,7 +151,7 @@ def reshape(a, shape, order="C", copy=None):
     return call(RESHAPE, a, attr=tuple(int(n) for n in shape))
 
 
-implements(np.ravel)(lambda a, order="C": np.reshape(a, -1))
+implements(np.ravel)(lambda a, order="C": np.reshape(a, -1, order=order))
 
 
 def _transpose_simplify(order: tuple[int, ...], x: Node) -> Node | None:
@@ -368,6 +373,8 @@ def _getitem(x: Array, key: Any) -> Array:
     keys = key if isinstance(key, tuple) else (key,)
     if isinstance(key, Array) and key.dtype.kind in "iu":
         return _pick(x, key)
+    if any(isinstance(k, Array) and not _is_known(k) for k in keys):
+        return _pick_several(x, keys)
     if any(isinstance(k, Array) for k in keys):  # the shape may depend on the numbers, so they must be known
         keys = tuple(number(k.node) if isinstance(k, Array) else k for k in keys)
         key = keys if isinstance(key, tuple) else keys[0]
@@ -410,6 +417,38 @@ def _place(key: Any) -> int:
                             code="index") from None  # fmt: skip
 
 
+def _is_known(index: Array) -> bool:
+    """Whether an index has numbers; one that is being traced has none."""
+    return not any(n.op is SYMBOL for n in walk([index.node]))
+
+
+def _pick_several(x: Array, keys: tuple) -> Array:
+    """x[keys] where some of the keys are computed integers: their places in x.ravel() are computed, too."""
+    for k in keys:
+        if isinstance(k, Array) and k.dtype == bool:
+            raise TraceError("an index of conditions gives an array whose shape depends on numbers, which are being traced",
+                             fix="np.where(condition, x, 0.0), which keeps the shape", code="traced-mask")  # fmt: skip
+    lead = len([k for k in keys if k is not None and k is not Ellipsis])
+    full = [j for k in keys for j in ([slice(None)] * (x.ndim - lead) if k is Ellipsis else [k])]
+    start = tuple(np.zeros(k.shape, int) if isinstance(k, Array) else k for k in full)
+    places = _positions(x, start)
+    advanced = [i for i, k in enumerate(full) if isinstance(k, (Array, np.ndarray, list, int, np.integer))]
+    shape = np.broadcast_shapes(*[np.shape(start[i]) for i in advanced])
+    # numpy puts what indices pick where the first of them stands, and in front if something stands between them
+    adjacent = advanced == list(range(advanced[0], advanced[-1] + 1))
+    after = places.ndim - len(shape) - (advanced[0] if adjacent else 0)
+    flat, axis = Array(lift(places)), 0
+    for k in full:
+        if isinstance(k, Array):
+            n, step = x.shape[axis], math.prod(x.shape[axis + 1 :])
+            # beyond its axis an index must not reach into the next row: it leaves the whole array, and is refused
+            place = np.where((k < -n) | (k >= n), x.size, np.where(k < 0, k + n, k) * step)
+            flat = flat + np.reshape(place, place.shape + (1,) * after)
+        axis += k is not None
+    y = call(TABLE["gather"], np.reshape(flat, -1), np.reshape(x, -1), attr=0)
+    return np.reshape(y, places.shape)
+
+
 def _pick(x: Array, indices: Array) -> Array:
     """x[indices] for computed positions along the first axis."""
     if x.ndim == 0:
@@ -439,9 +478,13 @@ FUNCTIONS["setitem"] = _setitem  # type: ignore[index]
 
 @implements(np.take)
 def take(a, indices, axis=None, out=None, mode="raise"):
+    plain("np.take", out=out)
+    if mode != "raise":
+        raise NoRuleError(f"np.take with mode={mode!r} has no derivative rule here", fix="np.clip or np.remainder of the indices")
+    a, indices = Array(lift(a), space_of(a)), indices if isinstance(indices, Array) else np.asarray(indices)
     if axis is None:
-        return take_flat(a, indices)
-    return a[(slice(None),) * (axis % a.ndim) + (np.asarray(indices),)]
+        return np.reshape(a, -1)[indices] if indices.ndim else np.reshape(a, -1)[indices[()]]
+    return a[(slice(None),) * (axis % a.ndim) + (indices if indices.ndim else indices[()],)]
 
 
 def _rearranged(function):
@@ -573,19 +616,23 @@ def split(ary, indices_or_sections, axis=0):
     return [ary[lead + (slice(a, b),)] for a, b in zip([0, *cuts], [*cuts, n], strict=True)]
 
 
-@implements(np.zeros_like)
-def zeros_like(a, dtype=None, order="K", subok=True, shape=None):
-    return np.zeros(a.shape if shape is None else shape, dtype or a.dtype)
+def _filled(function):
+    """An array that may be assigned into, element by element."""
+
+    def ours(a, dtype=None, order="K", subok=True, shape=None):
+        return Array(lift(function(a.shape if shape is None else shape, dtype or a.dtype)), a.space)
+
+    return ours
 
 
-@implements(np.ones_like)
-def ones_like(a, dtype=None, order="K", subok=True, shape=None):
-    return np.ones(a.shape if shape is None else shape, dtype or a.dtype)
+for _like, _function in ((np.zeros_like, np.zeros), (np.empty_like, np.zeros), (np.ones_like, np.ones)):
+    implements(_like)(_filled(_function))
 
 
 @implements(np.full_like)
 def full_like(a, fill_value, dtype=None, order="K", subok=True, shape=None):
-    return np.broadcast_to(Array(lift(fill_value)), a.shape if shape is None else shape)
+    value = Array(lift(fill_value), space_of(a, fill_value)).astype(dtype or a.dtype)
+    return np.broadcast_to(value, a.shape if shape is None else shape)
 
 
 implements(np.shape)(lambda a: a.shape)

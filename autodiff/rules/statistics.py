@@ -36,8 +36,9 @@ def prod(a, axis=None, dtype=None, out=None, keepdims=False, **options):
 
 
 @implements(np.var)
-def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, **options):
+def var(a, axis=None, dtype=None, out=None, ddof=0, keepdims=False, *, correction=None, **options):
     plain("np.var", dtype=dtype, out=out, **options)
+    ddof = ddof if correction is None or correction is np._NoValue else correction
     axes = normal_axes(axis, a.ndim)
     count = math.prod(a.shape[i] for i in axes)
     d = a - np.mean(a, axis=axes, keepdims=True)

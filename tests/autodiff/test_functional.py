@@ -228,6 +228,7 @@ def test_values_may_be_read_by_python_inside_nested_transforms():
     def f(x):
         return x**3 if x > 1 else x**2
 
+    assert ad.grad(lambda x: x[int(np.argmax(x))] ** 2 * float(np.sum(x > 0.7)))(X).tolist() == [0.0, 0.0, 8.0]  # it is a step
     assert ad.grad(ad.grad(f))(2.0) == 12.0
     assert ad.grad(ad.grad(f))(0.5) == 2.0
 

@@ -11,6 +11,13 @@ import autodiff as ad
 X = np.random.default_rng(1).uniform(0.3, 2.0, (3, 4))
 
 
+def filled(y, x):
+    """y with the first element exchanged, by assignment; numbers that nobody set are zero."""
+    y[1:] = 0.0
+    y[0] = x[1] * x[0]
+    return y
+
+
 def assigned(x, key, value):
     """x with x[key] exchanged, by assignment, for a value that is made of x."""
     y = x.copy()
@@ -104,6 +111,8 @@ FUNCTIONS = {
     "floor_divide": lambda a: a * np.floor_divide(a, 0.7),
     # layout
     "reshape": lambda a: a.reshape(2, -1),
+    "reshape, columns first": lambda a: np.reshape(a, (2, -1), order="F") + a.reshape(2, 6, order="F"),
+    "ravel, columns first": lambda a: np.ravel(a, order="F") * a.ravel("F") - a.flatten("F"),
     "ravel": lambda a: np.ravel(a),
     "T": lambda a: a.T,
     "transpose": lambda a: np.transpose(a[None], (1, 2, 0)),
@@ -134,6 +143,8 @@ FUNCTIONS = {
     "assign, list": lambda a: assigned(a, [2, 0, 2], lambda y: y * y),
     "assign, mask": lambda a: assigned(a, np.arange(12).reshape(3, 4) % 3 == 0, lambda y: y[0] ** 2),
     "assign, computed mask": lambda a: assigned(a, a > 1.0, lambda y: 3.0),
+    "assign, into zeros": lambda a: filled(np.zeros_like(a), a) * filled(np.ones_like(a[:, 0]), a[:, 1])[:, None],
+    "assign, into what is filled": lambda a: filled(np.empty_like(a[0]), a[0])[:1] + np.full_like(a, 3.0),
     "assign, all": lambda a: assigned(a, ..., lambda y: y[0]),
     "assign, twice": lambda a: assigned(assigned(a, 0, lambda y: y[1] * y[0]), (0, 0), lambda y: y[0, 0] * y[0, 1]),
     "ufunc.outer": lambda a: np.multiply.outer(a, a[0]) + np.subtract.outer(2.0, a[1]),
@@ -190,6 +201,7 @@ FUNCTIONS = {
     "corrcoef": lambda a: np.corrcoef(a),
     "nansum": lambda a: np.nansum(np.where(a > 1.5, np.nan, a), axis=0) + np.nanprod(a),
     "nanmean": lambda a: np.nanmean(np.where(a > 1.5, np.nan, a)),
+    "std, correction": lambda a: np.std(a, correction=1) * np.var(a, axis=0, correction=1),
     "nanstd": lambda a: np.nanstd(np.where(a > 1.7, np.nan, a), axis=1, ddof=0, keepdims=True),
     "nanmax": lambda a: np.nanmax(np.where(a > 1.5, np.nan, a)) - np.nanmin(a) + np.nancumsum(a) * np.nancumprod(a),
     "amax": lambda a: np.amax(a, axis=0) - np.amin(a) + np.around(a, 1) * np.fix(a),
