@@ -9,16 +9,21 @@ from .custom import custom_gradient, recompute_grad
 from .errors import (
     ArgumentError,
     AutodiffError,
+    AxisError,
     CompileError,
     DegenerateWarning,
     DifferentiationError,
     FunctionError,
+    IndexingError,
     MatrixError,
+    MissingError,
     NoRuleError,
     NumericsError,
+    RefusedError,
     ShapeError,
     TapeError,
     TraceError,
+    VariableError,
 )
 from .function import RetraceWarning, function, run_functions_eagerly
 from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, stop_gradient, value_and_grad, vjp, vmap
@@ -41,5 +46,6 @@ __all__ = [
     "jacobian", "jet", "jvp", "laplacian", "lift", "rebuild", "reverse", "substitute", "sum_points", "symbol", "taylor", "text",
     "elu", "gelu", "leaky_relu", "log_softmax", "logsumexp", "relu", "sigmoid", "silu", "softmax", "softplus",
     "FunctionError", "RetraceWarning", "function", "run_functions_eagerly",
+    "AxisError", "IndexingError", "MissingError", "RefusedError", "VariableError",
     "DegenerateWarning", "MatrixError", "stop_gradient", "value_and_grad", "view", "vjp", "vmap", "walk",
 ]  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from ..errors import ArgumentError, DifferentiationError, MatrixError
+from ..errors import ArgumentError, DifferentiationError, IndexingError, MatrixError
 from ..graph import Node
 from .kernel import aligned
 from .store import load
@@ -69,9 +69,13 @@ class WholeProgram:
         except OverflowError as error:
             steps = 2 * self._excess[str(error)]
             raise DifferentiationError(str(error), fix=f"pass maximum_iterations={steps} to ad.while_loop",
+                                       why="a program must know how many to keep room for",
                                        code="loop-capacity") from None  # fmt: skip
+        except IndexError as error:
+            raise IndexingError(f"{self.name}: {error}", fix="np.clip(index, 0, len(x) - 1)", code="index") from None
         except MatrixError as error:  # of a function of the library, which knows its own name only
-            raise MatrixError(f"{self.name}: {error.what}") from None
+            raise MatrixError(f"{self.name}: {error.what}", code="matrix",
+                              fix="ad.run_functions_eagerly(True) shows the line and the numbers") from None  # fmt: skip
         self._workspaces.append(workspace)
         if wrong:
             raise ArgumentError(f"{self.name} was compiled for arrays of shapes {', '.join(str(s) for s, _ in self._given)}, "
