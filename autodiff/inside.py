@@ -76,7 +76,8 @@ class Inside:
 
     def __init__(self, what: str, watchers: Sequence[Any], trace: Any, live: bool):
         self.what, self.watchers, self.trace, self.live = what, watchers, trace, live
-        self.start, self.reads, self.busy = now(), [], False
+        self.start, self.busy = now(), False
+        self.reads: list[tuple[Any, Array]] = []
         self.seen: dict[int, Before] = {}
 
     def __getattr__(self, name: str) -> Any:  # what the function around it answers
@@ -132,7 +133,8 @@ class Before:
 
     def __init__(self, array: Array):
         self.array, self.number, self.node = array, array.number, array._node
-        self.serial, self.origin = getattr(array, "serial", 0), getattr(array, "origin", None)
+        self.serial: int = getattr(array, "serial", 0)  # a traced array has none
+        self.origin: Any = getattr(array, "origin", None)
 
     def changed(self) -> bool:
         """Whether it was assigned into; that it became a leaf is no change."""
@@ -154,16 +156,16 @@ def hide(x: Array) -> Before:
     return before
 
 
-def _run(f: Callable, args: Sequence[Any], what: str, hidden: Iterable[Array], own: bool, live: bool) -> tuple[Inside, tuple]:
+def _run(f: Callable, args: Sequence[Any], what: str, hidden: Iterable[Array], own: bool, live: bool) -> tuple[Inside, Any]:
     """The watcher, and (nodes, their structure, which are numbers of Python's)."""
     home = ACTIVE.__dict__
     inside = Inside(what, home["watchers"], home["trace"], live)
-    given, structure = flatten(list(args))
+    given, nested = flatten(list(args))
     kept = [] if own else [Before(x) for x in given if type(x) is Array and x.number is None]
     try:
         kept += [hide(x) for x in hidden]
         if own:  # it may be assigned into
-            args = structure.build([Array(x.node, x.space) if type(x) is Array else x for x in given])
+            args = nested.build([Array(x.node, x.space) if type(x) is Array else x for x in given])
         home["watchers"], home["trace"] = [inside], None if inside.trace is None else inside
         with np.errstate(all="ignore"):
             found = _result(f, f(*args), what)
@@ -206,7 +208,8 @@ def trace_body(f: Callable, args: Sequence[Any], what: str, own: bool = False) -
     for variable, value in inside.reads:
         for watcher in ACTIVE.watchers:
             watcher.read(variable, value)
-    return Body(f, *found, mark)
+    nodes, structure, weak = found
+    return Body(f, nodes, structure, weak, mark)
 
 
 __all__ = ["Body", "NUMERIC", "has_number", "told", "trace_body", "unchanging"]

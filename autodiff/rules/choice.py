@@ -135,7 +135,7 @@ def _choice_pull(node: Node, ct: Node, wants: Sequence[bool], masked: bool) -> l
               for which in (True, False)]  # fmt: skip
     reached = [k for k in range(len(to)) if pulled[0][k] is not None or pulled[1][k] is not None]
     operands = paired(choice.leaves, node.args[1:])
-    operands |= {seed: typed(cts[i], *form(seed)) for i, seed in seeded.items()}
+    operands |= {seed: typed(or_zero(cts[i]), *form(seed)) for i, seed in seeded.items()}
     found = choose(node.args[0], operands, [or_zero(pulled[0][k]) for k in reached], [or_zero(pulled[1][k]) for k in reached],
                    [form(choice.leaves[to[k]]) for k in reached])  # fmt: skip
     return spread(found, [1 + to[k] for k in reached], len(node.args))

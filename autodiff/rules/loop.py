@@ -171,9 +171,9 @@ def repeat(
     following = [y for y, leaf in zip(following, carry, strict=True) if leaf not in still]
     outputs = [*following, *ys, *([] if condition is None else [condition])]
     outputs, leaves, nodes = enclosed(outputs, ("carry", moving), ("x", xs), ("shared", shared), keep=1)
-    m = len(following)
-    loop = Loop(*map(tuple, leaves), tuple(outputs[:m]), tuple(outputs[m : m + len(ys)]), length,
-                None if condition is None else outputs[-1], count is not None, backward, strict)  # fmt: skip
+    n, m = len(following), len(following) + len(ys)
+    loop = Loop(tuple(leaves[0]), tuple(leaves[1]), tuple(leaves[2]), tuple(outputs[:n]), tuple(outputs[n:m]), length,
+                None if condition is None else outputs[m], count is not None, backward, strict)  # fmt: skip
     flat = LOOP.make((*itertools.chain(*nodes), *([] if count is None else [count])), loop)
     ends = iter([part(flat, w) for w in loop.carry_windows])
     return Looped([still[leaf] if leaf in still else next(ends) for leaf in carry], [part(flat, w) for w in loop.y_windows],
@@ -190,15 +190,15 @@ def _loop_value(loop: Loop, batch: int, *numbers: np.ndarray) -> np.ndarray:
     while limit is None or done < limit:
         if loop.condition is not None and not loop.goes_on(*values, *shared)[0]:
             break
-        slot = limit - 1 - done if loop.backward and limit is not None else done
+        slot = limit - 1 - done if limit is not None and loop.backward else done
         found = loop.step(*values, *[x[slot] for x in stacks], *shared)
         values = [np.asarray(v, leaf.dtype) for v, leaf in zip(found, loop.carry, strict=False)]
         for y, row in zip(ys, found[len(values) :], strict=True):
             y[slot] = row
         done += 1
-    if loop.strict and done == limit and loop.goes_on(*values, *shared)[0]:
+    if loop.strict and limit is not None and done == limit and loop.goes_on(*values, *shared)[0]:
         raise DifferentiationError(loop.excess, why="a program must know how many to keep room for", code="loop-capacity",
-                                   fix=f"pass maximum_iterations={2 * loop.length} to ad.while_loop")  # fmt: skip
+                                   fix=f"pass maximum_iterations={2 * limit} to ad.while_loop")  # fmt: skip
     for window, value in zip(loop.carry_windows, values, strict=True):
         window.of(flat)[...] = value
     if loop.condition is not None:
@@ -292,11 +292,11 @@ def _loop_pull(node: Node, ct: Node, wants: Sequence[bool], masked: bool) -> lis
     sources = [*[loop.carry[i] for i in active], *others]
     pulled = reverse([*[loop.next[i] for i in active], *[loop.ys[k] for k in rows]],
                      [*seeds.values(), *seeds_of_ys.values()], sources, masked)  # fmt: skip
-    back, rest = pulled[: len(active)], paired(others, pulled[len(active) :])
-    sums = {leaf: unknown("sum", *form(leaf)) for leaf in others if leaf in shared and rest[leaf] is not None}
+    rest = {leaf: c for leaf, c in zip(others, pulled[len(active) :], strict=True) if c is not None}
+    sums = {leaf: unknown("sum", *form(leaf)) for leaf in rest if leaf in shared}
     collected = [TABLE["add"].make((total, broadcast(rest[leaf], leaf.shape))) for leaf, total in sums.items()]
-    stacked = [leaf for leaf in others if leaf in stacks and rest[leaf] is not None]
-    following = [*map(or_zero, back), *collected]
+    stacked = [leaf for leaf in rest if leaf in stacks]
+    following = [*map(or_zero, pulled[: len(active)]), *collected]
     ys = [typed(rest[leaf], *form(leaf)) for leaf in stacked]
 
     below = {n.serial for n in walk([*following, *ys])}
@@ -339,7 +339,7 @@ def _loop_batch(n: int, loop: Loop, *args: Node) -> Node:
     wide = {leaf: unknown("batch", (n, *leaf.shape), leaf.dtype) for leaf in itertools.chain(*groups) if leaf in known}
     batch, live = Batch(wide, n), depends([*loop.ys], known)
     starts, stacks, shared = (
-        {wide.get(leaf, leaf): x if leaf in wide else unrepeated(x) for leaf, x in zip(leaves, xs, strict=True)}
+        {wide.get(leaf, leaf): x if leaf in wide else unrepeated(x) or x for leaf, x in zip(leaves, xs, strict=True)}
         for leaves, xs in zip(groups, nodes, strict=True)
     )
     stacks = {leaf: _swapped(x) if leaf in wide.values() else x for leaf, x in stacks.items()}
@@ -348,7 +348,7 @@ def _loop_batch(n: int, loop: Loop, *args: Node) -> Node:
     end = ending(loop, args)
     counter = None
     if masked:
-        if loop.counted:
+        if loop.condition is None:
             slot, counts = unknown("slot", (), INTEGER), unknown("counts", (n,), INTEGER)
             stacks[slot], shared[counts] = datum(np.arange(loop.length)), args[-1]
             runs = TABLE["less"].make((slot, counts))

@@ -105,8 +105,8 @@ def cotangent(ct: Node, window: Window) -> Node | None:
     if window.size == 0 or is_zero(ct):
         return None
     if ct.op is ADD and all(a.shape == ct.shape for a in ct.args):
-        found = [c for c in (cotangent(a, window) for a in ct.args) if c is not None]
-        return ADD.make(tuple(found)) if len(found) == 2 else found[0] if found else None
+        some = [c for c in (cotangent(a, window) for a in ct.args) if c is not None]
+        return ADD.make(tuple(some)) if len(some) == 2 else some[0] if some else None
     if ct.op is SCATTER and ct.ndim == 1:
         key = ct.attr[0][0]
         low, high, step = (key, key + 1, 1) if isinstance(key, int) else key

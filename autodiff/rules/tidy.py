@@ -27,7 +27,7 @@ def tidied(outputs: Iterable[Node]) -> list[Node]:
 def _inside(outputs: Iterable[Node]) -> list[Node]:
     """Bodies first."""
     outputs = list(outputs)
-    new = {}
+    new: dict[Node, Node] = {}
     for n in walk(outputs):
         if isinstance(n.attr, (Choice, Loop)):
             attr = n.attr.rewritten(tidied)
