@@ -211,24 +211,25 @@ def pattern_of(event: Event) -> tuple[Pattern, list, list]:
     return pattern, numbers, serials
 
 
+def _symbolic(x: Any, leaves: list[Node], ufunc: bool, by_content: bool) -> Any:
+    """An argument with leaves for its numbers, which are listed in `leaves`."""
+    kind = type(x)
+    if kind is Array or kind is np.ndarray or isinstance(x, np.generic):
+        number = x.number if kind is Array else x
+        leaves.append(unknown("argument", number.shape, number.dtype))
+        return np.asarray(number) if by_content and number.dtype.kind != "f" else Array(leaves[-1])
+    if ufunc and (kind is float or kind is int) and not is_simple(x):
+        leaves.append(unknown("number", (), np.dtype(np.float64 if kind is float else np.int64)))
+        return Array(leaves[-1])
+    return kind([_symbolic(y, leaves, ufunc, by_content) for y in x]) if kind is tuple or kind is list else x
+
+
 def _trace(event: Event, by_content: bool) -> Pattern:
     leaves: list[Node] = []
     ufunc = type(event.function) is np.ufunc
-
-    def symbolic(x: Any) -> Any:
-        kind = type(x)
-        if kind is Array or kind is np.ndarray or isinstance(x, np.generic):
-            number = x.number if kind is Array else x
-            leaves.append(unknown("argument", number.shape, number.dtype))
-            return np.asarray(number) if by_content and number.dtype.kind != "f" else Array(leaves[-1])
-        if ufunc and (kind is float or kind is int) and not is_simple(x):
-            leaves.append(unknown("number", (), np.dtype(np.float64 if kind is float else np.int64)))
-            return Array(leaves[-1])
-        return kind([symbolic(y) for y in x]) if kind is tuple or kind is list else x
-
     name = name_of_operation(event.function)
-    args = [symbolic(x) for x in event.args]
-    result = event.rule(*args, **{k: symbolic(x) for k, x in event.kwargs.items()})  # type: ignore[misc]
+    args = [_symbolic(x, leaves, ufunc, by_content) for x in event.args]
+    result = event.rule(*args, **{k: _symbolic(x, leaves, ufunc, by_content) for k, x in event.kwargs.items()})  # type: ignore[misc]
     outputs = [lift(y) for y in flatten(result)[0]]
     if len(outputs) != len(event.outputs):
         raise NoRuleError(f"{name} has no derivative rule for these arguments", fix="leave its options out, or use others",

@@ -152,7 +152,7 @@ class Variable(Readable):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if any(isinstance(x, Variable) for x in kwargs.get("out", ())):
             raise self._in_place(f"np.{ufunc.__name__} with out=", "v.assign(value)")
-        if method == "__call__" and not kwargs and ufunc in UFUNCS:
+        if method == "__call__" and not kwargs and ufunc in UFUNCS and ufunc.nout == 1:
             return combine(ufunc, *inputs) if len(inputs) == 2 else operate(ufunc, *inputs)
         values = [x.read() if isinstance(x, Variable) else x for x in inputs]
         return next(v for v in values if isinstance(v, Array)).__array_ufunc__(ufunc, method, *values, **kwargs)
