@@ -53,11 +53,14 @@ def collapse(nodes: Sequence[Node]) -> list[Node]:
     if not tried:
         return nodes
     numbers, written = Numbers(nodes), _ratios(nodes)
-    relations = [r for products in tried for r in _relations(nodes, products, numbers, written)]
-    if not relations:
-        return nodes
-    collapsed = _tidied(_exchanged(nodes, relations), relations)
-    return collapsed if numbers.agree(nodes, collapsed) else nodes
+    # what holds for the vectors holds for the matrices, whose gradients come from the same loss; all are compared in the end
+    some = [n for n in nodes if n.ndim < 2] or nodes
+    with np.errstate(all="ignore"):
+        relations = [r for products in tried for r in _relations(some, products, numbers, written)]
+        if not relations:
+            return nodes
+        collapsed = _tidied(_exchanged(nodes, relations), relations)
+        return collapsed if numbers.agree(nodes, collapsed) else nodes
 
 
 class Numbers:

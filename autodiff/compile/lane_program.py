@@ -102,7 +102,9 @@ class LaneProgram:
             for step in self._rounds:
                 results |= step.run(known, theta, self.threads)
             results |= zip(self._others, self._last(known), strict=True)
-        return [_fresh(results[i], y) for i, y in enumerate(self.outputs)]
+        # an output that is asked for twice, or is an input, is an array of its own
+        first = {y: i for i, y in reversed(list(enumerate(self.outputs)))}
+        return [_fresh(results[i], y, bool(y.args) and first[y] == i) for i, y in enumerate(self.outputs)]
 
     def compile(self) -> float:
         """Compiles all that a call needs; answers the seconds it took."""
@@ -126,9 +128,9 @@ def _is_single(outputs: Sequence[Node]) -> bool:
     return {n.dtype for n in walk(outputs) if n.dtype.kind == "f" and n.op is not CONSTANT} == {np.dtype(np.float32)}
 
 
-def _fresh(value: np.ndarray, node: Node) -> np.ndarray:
+def _fresh(value: np.ndarray, node: Node, own: bool) -> np.ndarray:
     whole = value if value.shape == node.shape else np.broadcast_to(value, node.shape)
-    return np.array(whole, node.dtype, order="C", copy=None if node.args else True)
+    return np.array(whole, node.dtype, order="C", copy=None if own else True)
 
 
 class Order:

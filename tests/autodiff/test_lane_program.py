@@ -246,6 +246,17 @@ def test_an_array_may_be_exchanged_between_calls():
     assert not np.allclose(first, second)
 
 
+def test_every_output_is_an_array_of_its_own():
+    x, s = normal(N, 2), normal(3)
+    program, _, _ = build(lambda x, s: (x, x * 2.0, x * 2.0, s, np.sum(x), np.sum(x), s * s, s * s), {"x": x, "s": s}, "x")
+    results = program(x, s)
+    before = [y.copy() for y in results]
+    for k, y in enumerate([*results, x, s]):
+        y[...] = k
+    assert all(np.all(y == k) for k, y in enumerate([*results, x, s]))
+    np.testing.assert_allclose(before[1], before[2])
+
+
 def test_its_source_can_be_read_and_is_the_same_for_the_same_program():
     first, second = (build(layered, POINTS | WEIGHTS | {"y": normal(N, 1)}, "x y")[0] for _ in range(2))
     assert "def tile(" in first.source and first.source == second.source
