@@ -389,7 +389,7 @@ class Array:
                 y = _made(operator.getitem, FUNCTIONS["getitem"], (self, key), value, 2)  # type: ignore[index]
                 y.view = True
                 return y
-        y = perform(operator.getitem, FUNCTIONS["getitem"], (self, key), {})  # type: ignore[index]
+        y = perform(_picked if ACTIVE.trace else operator.getitem, FUNCTIONS["getitem"], (self, key), {})  # type: ignore[index]
         y.view = type(key) in PLACES or (type(key) is tuple and PLACES.issuperset([type(k) for k in key]))
         return y
 
@@ -669,7 +669,8 @@ def _reducing(function: Callable, ufunc: np.ufunc) -> Callable:
 
 
 def _mean(a: Any, axis: Any = None, *more: Any, **options: Any) -> Any:
-    if type(a) is not np.ndarray or a.dtype.char != "d" or not a.size or more or options or not (axis is None or type(axis) is int):
+    simple = type(a) is np.ndarray and a.dtype.char == "d" and a.size and (axis is None or type(axis) is int)
+    if not simple or more or options:
         return np.mean(a, axis, *more, **options)
     return np.add.reduce(a, axis) / (a.size if axis is None else a.shape[axis])
 
@@ -717,7 +718,9 @@ def perform(function: Callable, rule: Callable, args: tuple, kwargs: dict) -> An
         if type(value) is Array and ACTIVE.trace is None:
             raise escaped(value.node)
         y: Any = eager(value, (function, code, at), root)
-        if not watchers or len(watchers) == 1 and (quick := getattr(watchers[0], "quick", None)) and quick(rule, args, kwargs, y):
+        if not watchers:
+            return y
+        if len(watchers) == 1 and (quick := getattr(watchers[0], "quick", None)) and quick(rule, args, kwargs, y):
             return y
         outputs = [y]
     elif isinstance(value, (tuple, list)) and value and all(isinstance(v, NUMBERS) for v in value):
@@ -780,6 +783,14 @@ def _astype(x: Any, dtype: np.dtype) -> Any:
 
 
 _astype.__name__ = "astype"
+
+
+def _picked(x: Any, key: Any) -> Any:
+    """x[key] where one or the other is symbolic."""
+    return operator.getitem(x if type(x) is Array else Array(lift(x)), key)
+
+
+_picked.__name__ = "x[...]"
 
 
 def _assigned(x: Any, key: Any, value: Any) -> Any:

@@ -34,6 +34,8 @@ from .tracing import Tracing, check_inputs, settled, values_only
 from .variable import Variable
 
 LOG = logging.getLogger("autodiff")
+FAR, DEEP = 300, 3  # how many objects, and how deep, are looked through for variables
+FINDABLE = (Variable, Array, list, dict)
 MANY = 5  # traces of one function, from which on something is probably wrong
 
 
@@ -77,9 +79,9 @@ class Concrete:
     """The program of one signature, compiled, with what has to happen around it."""
 
     def __init__(self, name: str, tracing: Tracing, given: Sequence[tuple[int, Node]], results: Sequence[Any],
-                 structure: Structure, plain: bool):  # fmt: skip
+                 structure: Structure, plain: bool, names: Sequence[tuple[Any, Any, Any]]):  # fmt: skip
         states = list(tracing.variables.values())
-        self.name, self.structure, self.plain, self.checks = name, structure, plain, tracing.checks
+        self.name, self.structure, self.plain, self.checks, self.names = name, structure, plain, tracing.checks, names
         self.positions = [i for i, _ in given]
         self.variables = [s.variable for s in states]
         self.captured = [x for x, _ in tracing.captured.values()]
@@ -158,7 +160,6 @@ class Function:
         self.retraces: list[str] = []
         self._programs: dict[Any, tuple[Signature, Concrete]] = {}
         self._promoted = False
-        self._names: list[tuple[Any, str, Variable]] = []
         self._lock = threading.RLock()
         self._last: Concrete | None = None
 
@@ -199,10 +200,11 @@ class Function:
             return self.python(*args, **kwargs)  # as a part of the program that is being traced
         if any([getattr(w, "needs_numbers", False) for w in ACTIVE.watchers]):
             return self.python(*args, **kwargs)  # debug_numerics looks at every operation
-        if self._names:
-            self._look_for_rebound()
         key = (structure, *[entry(x, self._promoted) for x in arguments])
         found = self._programs.get(key)
+        if found is not None and found[1].names and self._is_rebound(found[1]):
+            found = None
+            del self._programs[key]
         program = self._trace(Signature(structure, key[1:]), arguments, args, kwargs) if found is None else found[1]
         self._last = program
         return program(arguments)
@@ -249,8 +251,7 @@ class Function:
             if again.made:
                 raise self._created(again.made[0], tracing.made[0])
             tracing = again
-        self._names = self._names_of(tracing)
-        return Concrete(name_of(self.python), tracing, *made)
+        return Concrete(name_of(self.python), tracing, *made, self._names_of(tracing, arguments))
 
     def _trace_once(self, signature: Signature, arguments: list, args: tuple, kwargs: dict) -> tuple[Tracing, tuple]:
         """What happened, and (inputs with their positions, results, how they are nested, whether all is plain numbers)."""
@@ -318,28 +319,54 @@ class Function:
             fix="make it outside, or guard it: if self.w is None: self.w = ad.Variable(...)", code="variable-created",
         )  # fmt: skip
 
-    def _names_of(self, tracing: Tracing) -> list[tuple[Any, str, Variable]]:
-        """Under which names the function finds its variables."""
+    def _names_of(self, tracing: Tracing, arguments: Sequence[Any]) -> list[tuple[Any, Any, Any]]:
+        """Where the function finds its variables and arrays of outside: (home, key, value) for names, attributes, items."""
         code = getattr(self.python, "__code__", None)
         if code is None:
             return []
+        wanted = {id(s.variable) for s in tracing.variables.values()} | {id(x) for x, _ in tracing.captured.values()}
         space = self.python.__globals__
-        found = [(space, name, space[name]) for name in code.co_names if isinstance(space.get(name), Variable)]
-        for name, cell in zip(code.co_freevars, self.python.__closure__ or (), strict=True):
-            value = _content(cell)
-            if isinstance(value, Variable):
-                found.append((cell, name, value))
-        return [one for one in found if one[2].serial in tracing.variables]
+        todo: list[tuple[Any, Any, Any, int]] = [(space, name, space[name], 0) for name in code.co_names if name in space]
+        cells = zip(code.co_freevars, self.python.__closure__ or (), strict=True)
+        todo += [(cell, name, _content(cell), 0) for name, cell in cells]
+        todo += [({}, None, x, 0) for x in arguments]
+        found: list[tuple[Any, Any, Any]] = []
+        seen: set[int] = set()
+        while todo and len(seen) < FAR:
+            home, key, value, depth = todo.pop(0)
+            if id(value) in wanted and home:
+                found.append((home, key, value))
+            elif id(value) not in seen and depth < DEEP:
+                seen.add(id(value))
+                inner: Any = value if isinstance(value, (dict, list)) else _attributes(value)
+                pairs = enumerate(inner) if isinstance(inner, list) else inner.items()
+                todo += [(inner, k, x, depth + 1) for k, x in pairs if isinstance(x, FINDABLE) or _attributes(x)]
+        return found
 
-    def _look_for_rebound(self) -> None:
-        for home, name, variable in self._names:
-            now = home.get(name) if isinstance(home, dict) else _content(home)
-            if now is not variable:
-                warnings.warn(f"{name} was rebound since {name_of(self.python)} was traced, so that is traced again now; "
-                              f"use {name}.assign(value) to change the value of a variable", RetraceWarning, stacklevel=3)
-                self._programs.clear()
-                self._names = []
-                return
+    def _is_rebound(self, program: Concrete) -> bool:
+        """Whether a name that led to a variable leads elsewhere now; says so."""
+        for home, key, value in program.names:
+            if _now(home, key) is not value:
+                kind = "variable" if isinstance(value, Variable) else "array"
+                fix = f"use {key}.assign(value) to change the value of a variable" if kind == "variable" else "use a Variable"
+                warnings.warn(f"{key} was rebound since {name_of(self.python)} was traced, so that is traced again now; {fix}",
+                              RetraceWarning, stacklevel=3)  # fmt: skip
+                return True
+        return False
+
+
+def _attributes(x: Any) -> dict:
+    """The attributes of an object of a user's class."""
+    own = getattr(x, "__dict__", None)
+    return own if isinstance(own, dict) and not isinstance(x, (type, types.ModuleType, types.FunctionType, Function)) else {}
+
+
+def _now(home: Any, key: Any) -> Any:
+    if isinstance(home, dict):
+        return home.get(key)
+    if isinstance(home, list):
+        return home[key] if key < len(home) else None
+    return _content(home)
 
 
 def _content(cell: types.CellType) -> Any:

@@ -9,7 +9,7 @@ import numpy as np
 from .errors import TraceError
 from .graph import SYMBOL, Node, datum, symbol, walk
 from .interpret import number
-from .recording import STORING, is_storing, user_code
+from .recording import STORING, is_indexing, is_storing, user_code
 from .types import SHARED, Lane
 
 
@@ -97,6 +97,8 @@ def needs_number(leaf: Node, how: str, fix: str) -> TraceError:
         return escaped(leaf)
     if is_storing(*user_code(2)):
         how, fix = STORING, "y = ad.constant(np.zeros(n)) and y[i] = value is recorded; or np.stack([...])"
+    elif is_indexing(*user_code(2)) and how.startswith("np.asarray"):
+        how, fix = "an index into a plain ndarray", "ad.constant(table)[i]: our arrays are picked from by computed indices"
     return TraceError(
         f"{how} needs the number of a value that depends on {name!r}, which has none while {name.function} is traced",
         why="the function runs once for all numbers; only then is it compiled", fix=fix, code="needs-number",

@@ -188,11 +188,18 @@ def name_of_operation(function: Any) -> str:
 
 
 STORING = "storing into a plain ndarray"
+SUBSCRIPT = 26  # NB_SUBSCR, the argument of BINARY_OP
 
 
 def is_storing(code: CodeType, at: int) -> bool:
     """Whether the user's code is at `y[i] = x`."""
     return dis.opname[code.co_code[at]] in ("STORE_SUBSCR", "STORE_SLICE")  # the second since Python 3.12
+
+
+def is_indexing(code: CodeType, at: int) -> bool:
+    """Whether the user's code is at `x[i]`."""
+    name = dis.opname[code.co_code[at]]
+    return name == "BINARY_SUBSCR" or name == "BINARY_OP" and code.co_code[at + 1] == SUBSCRIPT  # the second since 3.14
 
 
 def tell_left(array: Any, how: str, number: Any) -> Any:

@@ -480,7 +480,7 @@ FUNCTIONS["setitem"] = _setitem  # type: ignore[index]
 def take(a, indices, axis=None, out=None, mode="raise"):
     plain("np.take", out=out)
     if mode != "raise":
-        raise NoRuleError(f"np.take with mode={mode!r} has no derivative rule here", fix="np.clip or np.remainder of the indices")
+        raise NoRuleError(f"np.take with mode={mode!r} has no derivative rule here", fix="np.clip(indices, 0, n - 1)")
     a, indices = Array(lift(a), space_of(a)), indices if isinstance(indices, Array) else np.asarray(indices)
     if axis is None:
         return np.reshape(a, -1)[indices] if indices.ndim else np.reshape(a, -1)[indices[()]]

@@ -116,6 +116,9 @@ PROGRAMS = {  # function, arguments: plain arrays, or made into Arrays where a t
     "jet inside": (lambda x: ad.jet(np.tanh, (x,), ((np.ones(4), np.zeros(4), np.zeros(4)),)), (X[0],)),
     "vmap inside": (lambda x: ad.vmap(lambda r: np.sum(r * r[0]))(x), (X,)),
     "indexing": (lambda x, i: (x[::2, 1], x[i], x[..., None], x[-1], x[[0, 2]]), (X, np.array([3, 0, 3]))),
+    "computed indices": (lambda z, i, j: (z[np.arange(6), i], z[:, i], z[j, i, None], z[1, i], z[..., i[:, None], j]),
+                         (np.stack([X, 2.0 * X], -1), np.array([0, 3, -1, 2, -4, 1]), np.array([1, 0, -1, -2, 0, 1]))),
+    "a row of the unit matrix": (lambda y: constant(np.eye(3))[y], (constant(LABELS),)),
     "assignment": (lambda x: _assign(constant(np.zeros(4)), x[0]), (constant(X),)),
     "sorting": (lambda x: (np.sort(x, axis=0), np.median(x), np.cumsum(x, 1), np.max(x, 1)), (X,)),
     "linear algebra": (lambda x: (np.linalg.solve(x.T @ x, x[0]), np.linalg.det(x.T @ x), np.linalg.norm(x)), (X,)),
@@ -288,6 +291,30 @@ def test_a_variable_that_is_rebound_is_noticed():
     assert float(f(3.0)) == 21.0
 
 
+K = constant(2.0)
+
+
+def test_attributes_items_and_arrays_that_are_rebound_are_noticed():
+    global K
+
+    class Model:
+        def __init__(self):
+            self.parts = {"w": [Variable(2.0)]}
+
+        @ad.function
+        def __call__(self, x):
+            return x * self.parts["w"][0]
+
+    model, items = Model(), [Variable(2.0)]
+    of_items, of_global = ad.function(lambda x: x * items[0]), ad.function(lambda x: x * K)
+    calls = (model, of_items, of_global)
+    assert [float(f(3.0)) for f in calls] == [6.0] * 3
+    model.parts["w"][0], items[0], K = Variable(7.0), Variable(7.0), constant(7.0)
+    for f in calls:
+        with pytest.warns(ad.RetraceWarning, match="was rebound"):
+            assert float(f(3.0)) == 21.0
+
+
 # ---- outside: tapes and transforms ---------------------------------------------------------------------------------------
 
 
@@ -455,6 +482,9 @@ REFUSED = {  # what is done, the code of the error, words that it says
     "numpy()": (lambda: ad.function(lambda x: (x * 2.0).numpy())(X), "needs-number", ".numpy()"),
     "asarray": (lambda: ad.function(lambda x: np.asarray(x * 2.0))(X), "needs-number", "np.asarray"),
     "storing": (lambda: ad.function(_rows)(X), "needs-number", "plain ndarray"),
+    "an index out of bounds": (lambda: ad.function(lambda x, i: x[:, i])(X, np.array([0, 4])), "index", "out of bounds"),
+    "an index of conditions": (lambda: ad.function(lambda x: x[x > 0])(X), "traced-mask", "np.where"),
+    "an index into a plain array": (lambda: ad.function(lambda i: np.eye(3)[i])(LABELS), "needs-number", "ad.constant(table)"),
     "escaped": (_escape, "escaped", "return it from"),
     "a set": (lambda: ad.function(lambda x: 1)({1, 2}), "function-argument", "set"),
     "strings": (lambda: ad.function(lambda x: x)(np.array(["a"])), "not-real", "real numbers"),
