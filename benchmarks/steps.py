@@ -107,7 +107,7 @@ def by_hand(task: Task) -> Callable[[], tuple[Any, list[Any]]]:
     return step
 
 
-# ---- ours ----------------------------------------------------------------------------------------------------------------------
+# ---- ours --------------------------------------------------------------------------------------------------------------------
 def ours(task: Task) -> Callable[[], tuple[Any, list[Any]]]:
     """Variables and a tape."""
     weights, x, y = [ad.Variable(w) for w in task.weights], task.inputs, task.targets
@@ -125,7 +125,7 @@ def ours(task: Task) -> Callable[[], tuple[Any, list[Any]]]:
     return step
 
 
-# ---- peers ---------------------------------------------------------------------------------------------------------------------
+# ---- peers -------------------------------------------------------------------------------------------------------------------
 def with_autograd(task: Task) -> Callable[[], tuple[Any, list[Any]]]:
     """HIPS/autograd: `value_and_grad` of the loss as a function of the list of weights."""
     x, y, np_ = task.inputs, task.targets, autograd_numpy
