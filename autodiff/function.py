@@ -160,6 +160,10 @@ class Function:
         self.retraces: list[str] = []
         self._programs: dict[Any, tuple[Signature, Concrete]] = {}
         self._promoted = False
+        try:
+            self._parameters: inspect.Signature | None = inspect.signature(python)
+        except (TypeError, ValueError):  # it does not tell
+            self._parameters = None
         self._lock = threading.RLock()
         self._last: Concrete | None = None
 
@@ -195,6 +199,8 @@ class Function:
         return self._last
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs and self._parameters is not None:
+            args, kwargs = self._bound(args, kwargs)
         arguments, structure = _flat(args, kwargs)
         if Eagerly.on or ACTIVE.trace is not None or any([type(x) is Array and x.number is None for x in arguments]):
             return self.python(*args, **kwargs)  # as a part of the program that is being traced
@@ -208,6 +214,14 @@ class Function:
         program = self._trace(Signature(structure, key[1:]), arguments, args, kwargs) if found is None else found[1]
         self._last = program
         return program(arguments)
+
+    def _bound(self, args: tuple, kwargs: dict) -> tuple[tuple, dict]:
+        """Arguments by position wherever they can be: f(x=x) is f(x)."""
+        try:
+            bound = self._parameters.bind(*args, **kwargs)  # type: ignore[union-attr]
+        except TypeError:
+            return args, kwargs  # Python says it better
+        return bound.args, bound.kwargs
 
     # -- tracing
     def _trace(self, signature: Signature, arguments: list, args: tuple, kwargs: dict) -> Concrete:

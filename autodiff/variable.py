@@ -207,6 +207,10 @@ class Variable(Readable):
 
     def _checked(self, value: Any, how: str) -> tuple[Any, Any]:
         """The numbers of a value that may be written, and the value as it was given."""
+        if value is None:
+            raise ArgumentError(f"cannot {how} None to the variable {self.name!r}",
+                                why="a gradient is None where no recorded path leads from the target to the source",
+                                fix="tape.explain(target, source) says why", code="assign-none")  # fmt: skip
         if isinstance(value, Readable):
             value = value.read()
         new = value

@@ -376,16 +376,16 @@ def test_a_function_in_a_function():
 # ---- when it is traced ---------------------------------------------------------------------------------------------------
 
 
-def count_traces(calls, f=lambda *args, **kwargs: args[0]):
+def count_traces(calls):
     seen = []
 
-    def counted(*args, **kwargs):
+    def counted(x, n=1):
         seen.append(1)
-        return f(*args, **kwargs)
+        return x
 
     g = ad.function(counted)
     for args in calls:
-        g(*args)
+        g(**args) if isinstance(args, dict) else g(*args)
     return len(seen)
 
 
@@ -399,6 +399,7 @@ TRACES = {
     "strings": ([(X, "a"), (X, "b"), (X, "a")], 2),
     "nesting": ([(X, [X]), (X, (X,)), (X, [X, X])], 3),
     "numpy numbers": ([(np.float64(1.0),), (np.float64(2.0),)], 1),
+    "keywords": ([(X,), {"x": X}, {"x": X, "n": 2}, (X, 2)], 2),
 }
 
 
