@@ -10,7 +10,7 @@ import ast
 import linecache
 import weakref
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from types import FrameType
 from typing import Any
@@ -83,7 +83,7 @@ class History:
 
     def __init__(self, automatic: bool):
         self.automatic = automatic
-        self.done: list[Step] = []  # of records that were released
+        self.done: list[Any] = []  # steps, and records without their numbers
         self.cuts: list[Step] = []
         self.shadow: set[int] = set()
         self.watches: dict[int, Watch] = {}
@@ -169,7 +169,7 @@ def where_it_left(history: History, x: Any) -> str:
 # ---- the search ------------------------------------------------------------------------------------------------------
 
 
-def reason(history: History, steps: Sequence[Step], tracked: set[int], target: Any, source: Any, frame: FrameType) -> Reason:
+def reason(history: History, steps: Sequence[Step], tracked: Container[int], target: Any, source: Any, frame: FrameType) -> Reason:
     """The first cause, going back from the target, for which d target / d source is None."""
     targets = [t for t in flatten(target)[0] if isinstance(t, (Array, Variable))]
     called = _called(source, frame)
@@ -287,7 +287,7 @@ def _never_watched(history: History, source: Any, called: str, what: str, frame:
                   "record", f"call tape.watch({_plain(called)}) before using it")  # fmt: skip
 
 
-def _not_recorded(history: History, targets: Sequence[Any], tracked: set[int], what: str) -> Reason | None:
+def _not_recorded(history: History, targets: Sequence[Any], tracked: Container[int], what: str) -> Reason | None:
     for t in targets:
         if t.serial in tracked or t.serial in history.shadow or isinstance(t, Variable):
             continue

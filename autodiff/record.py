@@ -58,11 +58,17 @@ class Step:
 
 
 class Pullable(Protocol):
-    """What the way back needs of a record: also its pattern, if it is one, and the arrays it keeps for it."""
+    """What the way back needs of a record."""
 
-    selects: bool
-    pattern: Pattern | None
-    kept: Sequence[Any]
+    selects: Any
+
+    @property
+    def pattern(self) -> Any:
+        """The pattern, or None."""
+
+    @property
+    def kept(self) -> Sequence[Any]:
+        """The numbers."""
 
     @property
     def step(self) -> Step:
@@ -86,8 +92,10 @@ class Record:
 
     def __init__(self, function: Any, pattern: Pattern, numbers: Sequence[Any], serials: Sequence[int],
                  outputs: Sequence[Array], code: CodeType, at: int):  # fmt: skip
-        self.function, self.pattern, self.ins, self.outs = function, pattern, serials, [y.serial for y in outputs]
-        self.code, self.at, self.shared, self._step = code, at, False, None
+        self.function, self.pattern, self.ins = function, pattern, serials
+        self.outs: Sequence[int] = [y.serial for y in outputs]
+        self.code, self.at, self.shared = code, at, False
+        self._step: Step | None = None
         arguments, results = pattern.needs or pattern.needed()
         self.kept: Sequence[Any] = NOTHING
         if arguments or results:

@@ -369,7 +369,8 @@ class GradientTape:
 
     # -- how
     def _steps(self) -> list[Step]:
-        return [r if type(r) is Step else r.step for r in [*self._history.done, *self._records]]
+        records: list[Any] = [*self._history.done, *self._records]
+        return [r if type(r) is Step else r.step for r in records]
 
     def _begin(self, unconnected: str) -> None:
         if unconnected not in ("none", "zero"):

@@ -75,7 +75,8 @@ class Variable(Readable):
         number.flags.writeable = False
         code, at = user_code(2)
         array = eager(number, ("variable", code, at))
-        self._number, self._used = number, None
+        self._number = number
+        self._used: Array | None = None
         self.identity = Identity(array.serial, name or "Variable", bool(trainable), Place(code, at))
         if ACTIVE.trace is not None:
             ACTIVE.trace.created(self)

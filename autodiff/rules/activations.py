@@ -35,6 +35,11 @@ def operation(rule: Callable) -> Callable:
     return apply
 
 
+def _rule_of(function: Any) -> Callable:
+    """What was written under `@operation`."""
+    return function.__wrapped__
+
+
 def _still(x: Any) -> Any:
     return call(STOP_GRADIENT, x) if isinstance(x, Array) else x
 
@@ -111,10 +116,10 @@ def _logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
             y = np.add(np.log(y, out=y), most)
             return y if keepdims else np.squeeze(y, axis)[()]
     with np.errstate(divide="ignore"):
-        return logsumexp.__wrapped__(x, axis, keepdims)
+        return _rule_of(logsumexp)(x, axis, keepdims)
 
 
-QUICK[logsumexp.__wrapped__] = _logsumexp
+QUICK[_rule_of(logsumexp)] = _logsumexp
 
 
 @operation
