@@ -119,71 +119,103 @@ def argsort(out, x, outer, n, inner):
 
 @jit
 def _above(a, b):
-    return a > b or a != a  # nan beats every number, and nothing beats nan
+    return a > b
 
 
 @jit
 def _below(a, b):
-    return a < b or a != a
+    return a < b
 
 
-def _first(better: Callable) -> Callable:
-    """The place of the first best along an axis."""
+def _of_run(better: Callable) -> Callable:
+    """The best of a run of numbers, nan if there is one."""
+
+    @jit
+    def of_run(x, start, count):
+        best, spoiled = x[start], 0
+        for i in range(start, start + count):
+            value = x[i]
+            best = value if better(value, best) else best
+            spoiled += value != value  # nan beats nothing, so it is counted
+        if spoiled:
+            for i in range(start, start + count):
+                if x[i] != x[i]:
+                    return x[i]
+        return best
+
+    return of_run
+
+
+_of_run_max, _of_run_min = _of_run(_above), _of_run(_below)
+
+
+def _first(better: Callable, of_run: Callable) -> Callable:
+    """The place of the first best along an axis, or of the first nan."""
 
     @jit
     def first(out, x, outer, n, inner):
-        for line in range(outer * inner):
-            start = line // inner * n * inner + line % inner
-            best, place = x[start], 0
+        best = np.empty(inner, x.dtype)
+        for o in range(outer):
+            start = o * n * inner
+            if inner == 1:
+                found, i = of_run(x, start, n), 0
+                while x[start + i] != found and x[start + i] == x[start + i]:
+                    i += 1
+                out[o] = i
+                continue
+            for j in range(inner):
+                best[j], out[o * inner + j] = x[start + j], 0
             for i in range(1, n):
-                value = x[start + i * inner]
-                if best == best and better(value, best):
-                    best, place = value, i
-            out[line] = place
+                for j in range(inner):
+                    value = x[start + i * inner + j]
+                    wins = (better(value, best[j]) or value != value) and best[j] == best[j]
+                    best[j] = value if wins else best[j]
+                    out[o * inner + j] = i if wins else out[o * inner + j]
 
     return first
 
 
-argmax, argmin = _first(_above), _first(_below)
+argmax, argmin = _first(_above, _of_run_max), _first(_below, _of_run_min)
 
 
 @jit
-def _offset(row, lengths, strides):
-    """Where a row of the argument goes: its number in mixed radix, times strides that are 0 for axes that vanish."""
-    offset = 0
+def _target(row, lengths, strides):
+    """Where a row of the argument goes, and whether it is the first one there.
+
+    Its number in mixed radix, times strides, which are 0 for axes that vanish.
+    """
+    offset, first = 0, True
     for i in range(lengths.size - 1, -1, -1):
-        offset += row % lengths[i] * strides[i]
+        digit = row % lengths[i]
         row //= lengths[i]
-    return offset
+        offset += digit * strides[i]
+        first = first and (strides[i] > 0 or digit == 0)
+    return offset, first
 
 
-def _extreme(better: Callable) -> Callable:
+def _extreme(better: Callable, of_run: Callable) -> Callable:
     """The best along some axes; rows are `width` long and either vanish (step 0) or stay (step 1)."""
 
     @jit
     def extreme(out, x, lengths, strides, width, step):
-        rows = x.size // width
-        for row in range(rows):
-            offset = _offset(row, lengths, strides)
-            for i in range(width * step + 1 - step):
-                out[offset + i] = x[row * width + i]  # something to begin with; the last one stays
-        for row in range(rows):
-            offset = _offset(row, lengths, strides)
-            if step:
+        for row in range(x.size // width):
+            offset, first = _target(row, lengths, strides)
+            if not step:
+                found = of_run(x, row * width, width)
+                best = found if first else out[offset]
+                out[offset] = found if better(found, best) or found != found else best
+            elif first:
+                for i in range(width):
+                    out[offset + i] = x[row * width + i]
+            else:
                 for i in range(width):
                     best, value = out[offset + i], x[row * width + i]
-                    out[offset + i] = value if better(value, best) else best
-            else:
-                best = out[offset]
-                for i in range(width):
-                    value = x[row * width + i]
-                    best = value if better(value, best) else best
-                out[offset] = best
+                    out[offset + i] = value if better(value, best) or value != value else best
 
     return extreme
 
 
-largest, smallest = _extreme(_above), _extreme(_below)
+largest, smallest = _extreme(_above, _of_run_max), _extreme(_below, _of_run_min)
 
 
 def _shares(extreme: Callable) -> Callable:
@@ -194,11 +226,11 @@ def _shares(extreme: Callable) -> Callable:
         best, count = np.empty(size, x.dtype), np.zeros(size, np.int64)
         extreme(best, x, lengths, strides, width, step)
         for row in range(x.size // width):
-            offset = _offset(row, lengths, strides)
+            offset, _ = _target(row, lengths, strides)
             for i in range(width):
                 count[offset + i * step] += x[row * width + i] == best[offset + i * step]
         for row in range(x.size // width):
-            offset = _offset(row, lengths, strides)
+            offset, _ = _target(row, lengths, strides)
             for i in range(width):
                 attained = x[row * width + i] == best[offset + i * step]
                 out[row * width + i] = (1.0 if attained else 0.0) / count[offset + i * step]

@@ -6,10 +6,8 @@ precision and to second order.
 
 from __future__ import annotations
 
-import runpy
 import warnings
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -20,11 +18,11 @@ from autodiff.graph import Node
 from autodiff.interpret import evaluate
 from autodiff.program import flatten
 from autodiff.transforms import reverse
+from tests.autodiff import test_numpy_functions as numpy_functions
 
-TABLE = runpy.run_path(str(Path(__file__).with_name("test_numpy_functions.py")))
-X = TABLE["X"]
+X = numpy_functions.X
 # "index, traced mask" has a shape that depends on the numbers: it is no program over arrays
-FUNCTIONS = {name: f for name, f in TABLE["FUNCTIONS"].items() if name != "index, traced mask"}
+FUNCTIONS = {name: f for name, f in numpy_functions.FUNCTIONS.items() if name != "index, traced mask"}
 LIBRARY = """max|min, keepdims|ptp|median|median, axis|sort|sort, flat|argsort|argmax|take_along_axis|cumsum|cumprod|take|
     index, pairs|quantile|percentile|searchsorted|nanmax|norm inf|solve|solve, many|inv|det|slogdet|cholesky|
     cholesky, upper|eigh|eigvalsh|svd|svd, values|qr|pinv|lstsq|norm nuc|norm 2 of a matrix|cond|tensorinv"""
