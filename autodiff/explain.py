@@ -169,7 +169,9 @@ def where_it_left(history: History, x: Any) -> str:
 # ---- the search ------------------------------------------------------------------------------------------------------
 
 
-def reason(history: History, steps: Sequence[Step], tracked: Container[int], target: Any, source: Any, frame: FrameType) -> Reason:
+def reason(
+    history: History, steps: Sequence[Step], tracked: Container[int], target: Any, source: Any, frame: FrameType
+) -> Reason:
     """The first cause, going back from the target, for which d target / d source is None."""
     targets = [t for t in flatten(target)[0] if isinstance(t, (Array, Variable))]
     called = _called(source, frame)
