@@ -73,6 +73,21 @@ def test_the_point_itself_may_be_a_kink_but_is_then_told():
     ad.check_derivatives(np.abs, np.array([0.01, 1.0]))  # a kink that only long steps cross is none
 
 
+@pytest.mark.parametrize("scale", [1e-12, 1e-8, 1e-4, 1.0, 1e4, 1e12])
+@pytest.mark.parametrize("f", [np.log, np.sqrt, np.square, lambda x: 1.0 / x])
+def test_the_scale_is_that_of_the_point(f, scale):
+    ad.check_derivatives(f, scale * np.array([0.7, 1.2]))
+    if scale < 1e4:
+        bad = declared("slightly bad", lambda y, a: (1.01 * np.cos(a),))
+        with pytest.raises(ad.DifferentiationError):
+            ad.check_derivatives(lambda x: bad(x / scale), scale * np.array([0.7, 1.2]), order=1)
+
+
+def test_cancellation_inside_is_no_mistake():
+    ad.check_derivatives(ad.softmax, np.array([10.0, -10.0, 0.0]))
+    ad.check_derivatives(np.abs, np.array([1e-6, -1e-7]))
+
+
 def test_single_precision_and_structures():
     assert ad.check_derivatives(lambda x: np.exp(np.sin(x)), X.astype(np.float32), order=2).passed
     assert ad.check_derivatives(lambda p, n: p["a"] ** n * p["b"][0], {"a": X, "b": (2.0,)}, 3).passed
