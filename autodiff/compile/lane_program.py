@@ -26,6 +26,7 @@ from .padding import counted
 from .point_program import is_readable, shared_values
 from .point_sums import merge_sums, targets_of
 from .schedule import Target
+from .unrolled import unrolled
 from .whole_program import WholeProgram
 from .window import THETA, Column, Columns, Window, positions
 
@@ -213,7 +214,7 @@ class Cloud:
 
     def build(self, places: Mapping[Node, Column], arrays: Mapping[Node, Node], size: int) -> int:
         """Plans the kernel; answers how long the flat vector is with what the kernel has to find there."""
-        nodes = collapse(lower([n for _, n in self.sums] + [v.node for _, v in self.rows]))
+        nodes = collapse(lower(unrolled([n for _, n in self.sums] + [v.node for _, v in self.rows])))
         real = "f32" if self.single else "f64"
         # the points that fill up the last tile must not count
         self.weight = symbol(("weight",)) if self.length % LARGEST[real] else None

@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..graph import Node, walk
-from ..primitive import BROADCAST, TABLE, broadcast
-from ..types import SHARED
-from .schedule import Target, unsupported
+from ..primitive import TABLE
+from .schedule import Target
+from .unrolled import SHORT, part_of
 
 THIN = 4  # so few rows or columns of a matrix are sums of vectors: an outer product would not fill its block
 
@@ -39,17 +39,17 @@ def merge_sums(roots: Sequence[Node], length: Callable[[Node], int]) -> list[Nod
 
 def targets_of(node: Node, kind: str, offset: int) -> list[Target]:
     """The targets that put a value per point, in C order, at `offset`."""
-    if node.ndim > 2:
-        raise unsupported(node, "values per point are scalars, vectors and sums of outer products here")
     strides = tuple(int(np.prod(node.shape[i + 1 :])) for i in range(node.ndim))
     return [Target(n, kind, at, steps) for n, at, steps in _pieces(node, offset, strides)]
 
 
 def _pieces(node: Node, offset: int, strides: tuple[int, ...]) -> list[tuple[Node, int, tuple[int, ...]]]:
     """A value as parts that a loop can have: (part, where it begins, its strides)."""
-    if node.ndim == 2 and min(node.shape) <= THIN:
-        axis = int(node.shape[1] < node.shape[0])
-        parts = [(part_of(node, axis, i), offset + i * strides[axis], strides[1 - axis :][:1]) for i in range(node.shape[axis])]
+    thin = THIN if node.op is TABLE["contract"] or node.op.sort == "elementwise" else SHORT
+    if node.ndim > 1 and (min(node.shape) <= thin or node.ndim > 2):
+        axis = int(np.argmin(node.shape))
+        rest = strides[:axis] + strides[axis + 1 :]
+        parts = [(part_of(node, axis, i), offset + i * strides[axis], rest) for i in range(node.shape[axis])]
     elif node.ndim == 1 and node.op is TABLE["stack"]:
         parts = [(part, offset + i * strides[0], ()) for i, part in enumerate(node.args)]
     elif node.ndim == 1 and node.op is TABLE["concatenate"]:
@@ -58,30 +58,3 @@ def _pieces(node: Node, offset: int, strides: tuple[int, ...]) -> list[tuple[Nod
     else:
         return [(node, offset, strides)]
     return [piece for part in parts for piece in _pieces(*part)]
-
-
-def part_of(node: Node, axis: int, i: int) -> Node:
-    """Row i (axis 0) or column i (axis 1) of a matrix per point."""
-    if node.ndim == 0:
-        return node
-    shape, op = node.shape[1 - axis :][:1], node.op
-    if node.lane is SHARED or node.ndim == 1:
-        key = (i,) if node.ndim == 1 or axis == 0 else ((0, node.shape[0], 1), i)
-        return TABLE["index"].make((node,), key)
-    if op is TABLE["contract"] and node.attr == "a,b->ab":
-        a, b = node.args[axis], node.args[1 - axis]
-        return broadcast(TABLE["multiply"].make((TABLE["index"].make((a,), (i,)), b)), shape)
-    if op.sort in ("elementwise", "select"):
-        return broadcast(op.make(tuple(part_of(a, axis, i) for a in node.args), node.attr), shape)
-    if op is BROADCAST and node.args[0].ndim < 2:
-        (x,) = node.args
-        return broadcast(x if axis == 0 or x.ndim == 0 else TABLE["index"].make((x,), (i,)), shape)
-    if op is TABLE["stack"]:
-        if node.attr == axis:
-            return node.args[i]
-        return op.make(tuple(TABLE["index"].make((a,), (i,)) for a in node.args), 0)
-    if op is TABLE["transpose"]:
-        return part_of(node.args[0], 1 - axis, i)
-    if op is TABLE["reshape"] and node.shape[axis] == 1:
-        return TABLE["reshape"].make(node.args, shape)
-    return TABLE["index"].make((node,), (i,) if axis == 0 else ((0, node.shape[0], 1), i))

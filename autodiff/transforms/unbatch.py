@@ -81,8 +81,8 @@ class Unbatch:
                          "let only values of the same point meet: (n, 1) with (n, k), not (n, 1) with (n,)")  # fmt: skip
         args = [self._at_point(v, axis, first.length) for v, axis in zip(values, axes, strict=True)]
         if place == SUMMED:
-            return _sum_points(_written(node, args, axes, None), first.length)
-        return PerPoint(_written(node, args, axes, place), place, first.length)
+            return _sum_points(without_axis(node, args, axes, None), first.length)
+        return PerPoint(without_axis(node, args, axes, place), place, first.length)
 
     def _at_point(self, value: Node | PerPoint, axis: int | None, length: int) -> Node:
         """What one point reads of an argument whose `axis`, if it has one, counts points."""
@@ -121,11 +121,11 @@ class Unbatch:
             return TABLE["reshape"].make((node,), shape)
         if not node.args:
             return None
-        axes = [_source(node, k, axis) for k in range(len(node.args))]
+        axes = [axis_before(node, k, axis) for k in range(len(node.args))]
         if all(i is None for i in axes):
             return None
         args = [a if i is None else self._without(a, i) for a, i in zip(node.args, axes, strict=True)]
-        return None if any(a is None for a in args) else _written(node, args, axes, axis)  # type: ignore[arg-type]
+        return None if any(a is None for a in args) else without_axis(node, args, axes, axis)  # type: ignore[arg-type]
 
 
 def _symbol(array: Node, axis: int) -> Node:
@@ -158,7 +158,7 @@ def _place(node: Node, k: int, axis: int) -> int:
     return found
 
 
-def _source(node: Node, k: int, place: int) -> int | None:
+def axis_before(node: Node, k: int, place: int) -> int | None:
     """The axis of argument k that is at `place` in the result; None if there is none."""
     return next((i for i in range(node.args[k].ndim) if _moved(node, k, i) == place), None)
 
@@ -169,7 +169,7 @@ def _counterpart(node: Node, k: int, axis: int, other: int) -> int | None:
         return axis
     place = _place(node, k, axis)
     if place != SUMMED:
-        return _source(node, other, place)
+        return axis_before(node, other, place)
     mine, its = _letters(node)[k], _letters(node)[other]
     return its.index(mine[axis])
 
@@ -229,7 +229,7 @@ def _reshaped(shape: Shape, axis: int, new: Shape) -> int | str:
 # ---- what one point does ---------------------------------------------------------------------------------------------------
 
 
-def _written(node: Node, args: list[Node], axes: list[int | None], place: int | None) -> Node:
+def without_axis(node: Node, args: list[Node], axes: list[int | None], place: int | None) -> Node:
     """The operation on `args`, which have lost their `axes`; in the result the axis was at `place`, None if it was summed."""
     op, attr, sort = node.op, node.attr, node.op.sort
     shape = node.shape if place is None else node.shape[:place] + node.shape[place + 1 :]
@@ -251,7 +251,7 @@ def _written(node: Node, args: list[Node], axes: list[int | None], place: int | 
         keys = attr[:axis] + attr[axis + 1 :]
         return op.make(tuple(args), keys) if keys else args[0]
     if op is TABLE["scatter"]:
-        return _scattered(args[0], attr[0][:place] + attr[0][place + 1 :], shape)  # type: ignore[index, operator]
+        return placed(args[0], attr[0][:place] + attr[0][place + 1 :], shape)  # type: ignore[index, operator]
     if op is TABLE["take"]:
         return op.make(tuple(args), attr)
     if op is TABLE["spread"]:
@@ -270,7 +270,7 @@ def _repeat(x: Node, shape: Shape) -> Node:
     return broadcast(x, shape)
 
 
-def _scattered(x: Node, keys: tuple, shape: Shape) -> Node:
+def placed(x: Node, keys: tuple, shape: Shape) -> Node:
     """x in an array of zeros; in one of few features as a concatenation, which dissolves."""
     if len(shape) != 1 or not keys or not isinstance(keys[0], int) and keys[0][2] != 1:
         return TABLE["scatter"].make((x,), (keys, shape)) if keys else x

@@ -15,8 +15,8 @@ from autodiff.transforms import lane_derivative, reverse
 from autodiff.types import SHARED
 from tests.autodiff.whole_arrays import POINTS, PROGRAMS, WEIGHTS, N, fields, layered, net, normal, trace
 
-# programs of one point that a tile has no form for: a point has matrices
-WITH_MATRICES = {"a reshape of features", "a batch of matrices"}
+# programs of one point that a tile has no form for: it does linear algebra
+WITH_MATRICES = {"a batch of matrices"}
 
 
 def build(f, values: dict[str, np.ndarray], lanes: str, threads: int = 1) -> tuple[LaneProgram, list[Node], dict[str, Node]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+import autodiff as ad
 from autodiff.array import Array, lift
 from autodiff.graph import Node, symbol
 from autodiff.program import flatten
@@ -54,6 +55,23 @@ def gradients(f: Callable, names: Sequence[str]) -> Callable:
 def fields(x, t, W, b, V):
     u = net(np.concatenate([x, t], axis=1), W, b, V)
     return u
+
+
+def centres(x, c, s, w):
+    """Radial functions: differences of every point from few centres."""
+    d = x[:, None, :] - c[None, :, :]
+    return np.exp(-np.sum(d * d, axis=2) / s**2) @ w
+
+
+def hessians(x, W, b, V, A):
+    """The Laplacian as the trace of a Hessian of every point, by a network of two layers."""
+    H = ad.vmap(ad.hessian(lambda p: (np.tanh(np.tanh(p @ W + b) @ A) @ V)[0]))(x)
+    return H[:, 0, 0] + H[:, 1, 1] + H[:, 0, 1] ** 2
+
+
+def jacobians(x, W, b, V):
+    J = ad.vmap(ad.jacobian(lambda p: np.tanh(p @ W + b) @ np.concatenate([V, 2.0 * V, V**2], axis=1)))(x)
+    return J, np.einsum("nij,nj->ni", J, x), J.reshape(N, 6), np.sum(J * J, axis=(1, 2)), np.einsum("nij,nik->njk", J, J)
 
 
 RNG = np.random.default_rng(5)
@@ -114,5 +132,14 @@ PROGRAMS: list[tuple[str, Callable, dict[str, np.ndarray], str]] = [
     ("two clouds", lambda x, y, W: (np.sum((x @ W) ** 2) + np.mean((y @ W) ** 2), x @ W, y @ W),
      {"x": normal(N, 2), "y": normal(M, 2), "W": normal(2, 3)}, "x y"),
     ("a reshape of features", lambda x: x.reshape(N, 2, 2).sum(axis=2), {"x": normal(N, 4)}, "x"),
+    ("few centres", centres, POINTS | {"c": normal(5, 2), "s": np.array(1.3), "w": normal(5)}, "x"),
+    ("gradients of few centres", gradients(lambda **a: np.mean(centres(**a) ** 2), ("c", "s", "w", "x")),
+     POINTS | {"c": normal(5, 2), "s": np.array(1.3), "w": normal(5)}, "x"),
+    ("a Hessian for every point", hessians, POINTS | WEIGHTS | {"A": normal(6, 6)}, "x"),
+    ("gradients of Hessians", gradients(lambda **a: np.mean(hessians(**a) ** 2), ("W", "b", "V", "A")),
+     POINTS | WEIGHTS | {"A": normal(6, 6)}, "x"),
+    ("a Jacobian for every point", jacobians, POINTS | WEIGHTS, "x"),
+    ("a Laplacian for every point", lambda x, W, b, V: ad.vmap(ad.laplacian(lambda p: net(p, W, b, V)[0]))(x),
+     POINTS | WEIGHTS, "x"),
     ("a batch of matrices", lambda x: np.linalg.inv(x.reshape(N, 2, 2) + 4.0 * np.eye(2)), {"x": normal(N, 4)}, "x"),
 ]  # fmt: skip
