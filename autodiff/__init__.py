@@ -30,7 +30,7 @@ from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, stop_
 from .graph import SYMBOL, VIEW, Node, substitute, symbol, text, view, walk
 from .health import check_numerics, debug_numerics
 from .interpret import evaluate
-from .rules.activations import elu, gelu, leaky_relu, log_softmax, logsumexp, relu, sigmoid, silu, softmax, softplus
+from .rules.activations import elu, gelu, leaky_relu, log_softmax, logsumexp, relu, sigmoid, silu, softmax, softplus, swish
 from .rules.reduction import sum_points
 from .tape import GradientTape, TapeWarning, UnconnectedWarning
 from .transforms import Collapsed, Forward, Laplacian, Taylor, forward, rebuild, reverse, taylor
@@ -44,7 +44,7 @@ __all__ = [
     "DifferentiationError", "Forward", "Laplacian", "Node", "NoRuleError", "NumericsError", "PointProgram",
     "ShapeError", "Taylor", "TraceError", "check_derivatives", "evaluate", "forward", "grad", "hessian", "hvp",
     "jacobian", "jet", "jvp", "laplacian", "lift", "rebuild", "reverse", "substitute", "sum_points", "symbol", "taylor", "text",
-    "elu", "gelu", "leaky_relu", "log_softmax", "logsumexp", "relu", "sigmoid", "silu", "softmax", "softplus",
+    "elu", "gelu", "leaky_relu", "log_softmax", "logsumexp", "relu", "sigmoid", "silu", "softmax", "softplus", "swish",
     "FunctionError", "RetraceWarning", "function", "run_functions_eagerly",
     "AxisError", "IndexingError", "MissingError", "RefusedError", "VariableError",
     "DegenerateWarning", "MatrixError", "stop_gradient", "value_and_grad", "view", "vjp", "vmap", "walk",

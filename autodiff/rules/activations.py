@@ -87,6 +87,9 @@ def silu(x):
     return x * scipy.special.expit(x)
 
 
+swish = silu
+
+
 @operation
 def gelu(x, approximate: bool = False):
     """x P(X <= x) for a standard normal X, elementwise; `approximate` takes the form with tanh.
@@ -136,4 +139,4 @@ def log_softmax(x, axis=-1):
     return below - np.log(np.sum(np.exp(below), axis=axis, keepdims=True))
 
 
-__all__ = ["elu", "gelu", "leaky_relu", "log_softmax", "logsumexp", "relu", "sigmoid", "silu", "softmax", "softplus"]
+__all__ = ["elu", "gelu", "leaky_relu", "log_softmax", "logsumexp", "relu", "sigmoid", "silu", "softmax", "softplus", "swish"]
