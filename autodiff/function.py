@@ -19,23 +19,18 @@ from typing import Any
 import numpy as np
 
 from .array import Array, Readable, eager
-from .compile import LaneProgram, WholeProgram
-from .errors import ArgumentError, CompileError, FunctionError, NumericsError, TraceError
+from .concrete import Concrete
+from .errors import ArgumentError, FunctionError, TraceError
 from .graph import Node
 from .graph import text as listing
-from .health import describe
-from .pattern import Pattern
-from .program import ONE_VALUE, Structure, argument_names, flatten, name_of, run
-from .record import Record
-from .recording import ACTIVE, Event, Place, user_code, user_place
-from .rules.tidy import tidied
+from .program import ONE_VALUE, argument_names, flatten, name_of, run
+from .rebound import find
+from .recording import ACTIVE, Place, user_code, user_place
 from .signature import PROMOTED, Signature, Thing, entry
-from .tracing import Tracing, check_inputs, settled, values_only
+from .tracing import Tracing
 from .variable import Variable
 
 LOG = logging.getLogger("autodiff")
-FAR, DEEP = 300, 3  # how many objects, and how deep, are looked through for variables
-FINDABLE = (Variable, Array, list, dict)
 MANY = 5  # traces of one function, from which on something is probably wrong
 
 
@@ -52,103 +47,6 @@ class Eagerly:
 def run_functions_eagerly(run_eagerly: bool) -> None:
     """Lets every `@function` run as the plain Python it is written in, so that one can print and step through; or ends that."""
     Eagerly.on = bool(run_eagerly)
-
-
-# ---- one program ---------------------------------------------------------------------------------------------------------
-
-
-def compiler(places: dict[int, Place], lanes: Sequence[Node] = ()) -> Callable[[Sequence[Node], Sequence[Node], str], Any]:
-    """Makes programs; `places` knows where in the user's code a node was made, `lanes` are inputs of many points."""
-
-    def compiled(leaves: Sequence[Node], outputs: Sequence[Node], name: str) -> Any:
-        outputs = tidied(values_only(outputs))
-        try:
-            if lanes and set(lanes) <= set(leaves):
-                return LaneProgram(leaves, outputs, lanes, name)
-            return WholeProgram(leaves, outputs, name)
-        except CompileError as error:
-            place = places.get(error.node.serial) if error.node is not None else None
-            eagerly = "ad.run_functions_eagerly(True), or take @ad.function away: the same code runs eagerly"
-            raise CompileError(error.what, where=str(place) if place else None, why=error.why, node=error.node,
-                               fix=f"{error.fix}; {eagerly}" if error.fix else eagerly, code=error.code) from None
-
-    return compiled
-
-
-class Concrete:
-    """The program of one signature, compiled, with what has to happen around it."""
-
-    def __init__(self, name: str, tracing: Tracing, given: Sequence[tuple[int, Node]], results: Sequence[Any],
-                 structure: Structure, plain: bool, names: Sequence[tuple[Any, Any, Any]]):  # fmt: skip
-        states = list(tracing.variables.values())
-        self.name, self.structure, self.plain, self.checks, self.names = name, structure, plain, tracing.checks, names
-        self.positions = [i for i, _ in given]
-        self.variables = [s.variable for s in states]
-        self.captured = [x for x, _ in tracing.captured.values()]
-        self.leaves = [leaf for _, leaf in given] + [s.leaf for s in states] + [leaf for _, leaf in tracing.captured.values()]
-        # what is no array is returned as it is
-        self.constants = [None if isinstance(x, Node) else (x,) for x in results]
-        self.results = settled([x for x in results if isinstance(x, Node)])
-        self.writes = [s.variable for s in states if s.written]
-        new = settled([s.number.node for s in states if s.written])
-        checked = settled([c.node for c in self.checks])
-        self.outputs = [*self.results, *new, *checked]
-        check_inputs(self.outputs, self.leaves)
-        self.compiler = compiler(tracing.places, tracing.lanes)
-        self.run = self.compiler(self.leaves, self.outputs, name)
-        self.run.compile()
-        self._pattern: Pattern | None = None
-
-    @property
-    def pattern(self) -> Pattern:
-        """The operation that this is for tapes outside; its derivatives are compiled too."""
-        if self._pattern is None:
-            self._pattern = Pattern(self.name, self.leaves, self.results, self.compiler)
-        return self._pattern
-
-    def __call__(self, arguments: Sequence[Any]) -> Any:
-        watched = bool(ACTIVE.watchers)
-        given = [arguments[i] for i in self.positions]
-        if watched:  # variables are read, so that tapes watch them
-            given += [v.read() for v in self.variables] + self.captured
-            numbers = [x.number if type(x) is Array else x for x in given]
-        else:
-            numbers = [x.number if type(x) is Array else x for x in given]
-            numbers += [v.number for v in self.variables] + [x.number for x in self.captured]
-        found = self.run(*numbers)
-        if self.checks:
-            self._check(found[len(found) - len(self.checks) :])
-        count = len(self.results)
-        if self.plain:
-            outputs = [y if y.ndim else y[()] for y in found[:count]]
-        else:
-            code, at = user_code(2)
-            outputs = [eager(y, (self.name, code, at)) for y in found[:count]]
-            if watched:
-                self._tell(given, numbers, outputs, code, at)
-        for variable, new in zip(self.writes, found[count:], strict=False):
-            variable.store(new)
-        rest = iter(outputs)
-        return self.structure.build([next(rest) if c is None else c[0] for c in self.constants])
-
-    def _tell(self, given: list, numbers: list, outputs: list, code: types.CodeType, at: int) -> None:
-        serials = [x.serial if type(x) is Array else 0 for x in given]
-        event = Event(self.name, None, given, {}, [x for x in given if type(x) is Array], outputs, code, at,
-                      lambda: Record(self.name, self.pattern, numbers, serials, outputs, code, at))  # fmt: skip
-        for watcher in ACTIVE.watchers:
-            watcher.operation(event)
-
-    def _check(self, values: Sequence[np.ndarray]) -> None:
-        for check, value in zip(self.checks, values, strict=True):
-            if not np.isfinite(value).all():
-                nan, inf = bool(np.isnan(value).any()), bool(np.isinf(value).any())
-                kinds = "Inf and NaN" if nan and inf else "NaN" if nan else "Inf"
-                raise NumericsError(f"{check.message} : Tensor had {kinds} values", where=str(check.place), why=describe(value),
-                                    fix="with ad.debug_numerics(): ... names the operation that made them",
-                                    code="not-finite")  # fmt: skip
-
-
-# ---- the function --------------------------------------------------------------------------------------------------------
 
 
 class Function:
@@ -208,7 +106,7 @@ class Function:
             return self.python(*args, **kwargs)  # debug_numerics looks at every operation
         key = (structure, *[entry(x, self._promoted) for x in arguments])
         found = self._programs.get(key)
-        if found is not None and found[1].names and self._is_rebound(found[1]):
+        if found is not None and found[1].found and self._is_rebound(found[1]):
             found = None
             del self._programs[key]
         program = self._trace(Signature(structure, key[1:]), arguments, args, kwargs) if found is None else found[1]
@@ -265,7 +163,8 @@ class Function:
             if again.made:
                 raise self._created(again.made[0], tracing.made[0])
             tracing = again
-        return Concrete(name_of(self.python), tracing, *made, self._names_of(tracing, arguments))
+        outside = {id(s.variable) for s in tracing.variables.values()} | {id(x) for x, _ in tracing.captured.values()}
+        return Concrete(name_of(self.python), tracing, *made, find(self.python, arguments, outside))
 
     def _trace_once(self, signature: Signature, arguments: list, args: tuple, kwargs: dict) -> tuple[Tracing, tuple]:
         """What happened, and (inputs with their positions, results, how they are nested, whether all is plain numbers)."""
@@ -323,6 +222,14 @@ class Function:
                 "Pass numbers that vary as arrays (np.asarray(x)), make shapes equal by padding, make the function once",
                 RetraceWarning, code.co_filename, code.co_firstlineno)  # fmt: skip
 
+    def _is_rebound(self, program: Concrete) -> bool:
+        """Whether a name that led to a variable leads elsewhere now; says so."""
+        for one in program.found:
+            if not one.is_there():
+                warnings.warn(one.told(name_of(self.python)), RetraceWarning, stacklevel=3)
+                return True
+        return False
+
     def _created(self, made: tuple[Variable, Place], before: tuple[Variable, Place] | None) -> FunctionError:
         variable, place = made
         first = f"; the first was made at {before[1]}" if before else ""
@@ -332,62 +239,6 @@ class Function:
             where=str(place), why=f"the variable {variable.name!r} is made in every call of {name_of(self.python)}{first}",
             fix="make it outside, or guard it: if self.w is None: self.w = ad.Variable(...)", code="variable-created",
         )  # fmt: skip
-
-    def _names_of(self, tracing: Tracing, arguments: Sequence[Any]) -> list[tuple[Any, Any, Any]]:
-        """Where the function finds its variables and arrays of outside: (home, key, value) for names, attributes, items."""
-        code = getattr(self.python, "__code__", None)
-        if code is None:
-            return []
-        wanted = {id(s.variable) for s in tracing.variables.values()} | {id(x) for x, _ in tracing.captured.values()}
-        space = self.python.__globals__
-        todo: list[tuple[Any, Any, Any, int]] = [(space, name, space[name], 0) for name in code.co_names if name in space]
-        cells = zip(code.co_freevars, self.python.__closure__ or (), strict=True)
-        todo += [(cell, name, _content(cell), 0) for name, cell in cells]
-        todo += [({}, None, x, 0) for x in arguments]
-        found: list[tuple[Any, Any, Any]] = []
-        seen: set[int] = set()
-        while todo and len(seen) < FAR:
-            home, key, value, depth = todo.pop(0)
-            if id(value) in wanted and home:
-                found.append((home, key, value))
-            elif id(value) not in seen and depth < DEEP:
-                seen.add(id(value))
-                inner: Any = value if isinstance(value, (dict, list)) else _attributes(value)
-                pairs = enumerate(inner) if isinstance(inner, list) else inner.items()
-                todo += [(inner, k, x, depth + 1) for k, x in pairs if isinstance(x, FINDABLE) or _attributes(x)]
-        return found
-
-    def _is_rebound(self, program: Concrete) -> bool:
-        """Whether a name that led to a variable leads elsewhere now; says so."""
-        for home, key, value in program.names:
-            if _now(home, key) is not value:
-                kind = "variable" if isinstance(value, Variable) else "array"
-                fix = f"use {key}.assign(value) to change the value of a variable" if kind == "variable" else "use a Variable"
-                warnings.warn(f"{key} was rebound since {name_of(self.python)} was traced, so that is traced again now; {fix}",
-                              RetraceWarning, stacklevel=3)  # fmt: skip
-                return True
-        return False
-
-
-def _attributes(x: Any) -> dict:
-    """The attributes of an object of a user's class."""
-    own = getattr(x, "__dict__", None)
-    return own if isinstance(own, dict) and not isinstance(x, (type, types.ModuleType, types.FunctionType, Function)) else {}
-
-
-def _now(home: Any, key: Any) -> Any:
-    if isinstance(home, dict):
-        return home.get(key)
-    if isinstance(home, list):
-        return home[key] if key < len(home) else None
-    return _content(home)
-
-
-def _content(cell: types.CellType) -> Any:
-    try:
-        return cell.cell_contents
-    except ValueError:  # not bound yet
-        return None
 
 
 def _flat(args: tuple, kwargs: dict) -> tuple[Sequence[Any], Any]:

@@ -22,9 +22,10 @@ FLOORS = {
     "autodiff": """
         __init__
         function
+        concrete
         checking custom health
         tape functional control
-        explain tracing signature sweep inside
+        explain tracing signature rebound sweep inside
         record
         compile pattern variable
         program
