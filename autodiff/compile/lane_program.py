@@ -108,9 +108,12 @@ class LaneProgram:
         return [_fresh(results[i], y, bool(y.args) and first[y] == i) for i, y in enumerate(self.outputs)]
 
     def compile(self) -> float:
-        """Compiles all that a call needs; answers the seconds it took."""
+        """Compiles all that a call needs, without a call; answers the seconds it took, next to none if it was done before."""
         start = time.perf_counter()
-        self(*[np.ones(x.shape, x.dtype) for x in self.inputs])
+        with self._lock:
+            for step in self._rounds:
+                step.compile(np.ones(self._size), self.threads)
+            self._last.compile()
         return time.perf_counter() - start
 
     @property
@@ -175,6 +178,10 @@ class Shares:
             known = known | dict(zip(self._made, made, strict=True))
         return [known[n] if n in known else np.asarray(n.attr.value if n.op is DATUM else n.attr) for n in self.nodes]
 
+    def compile(self) -> None:
+        if self._program is not None:
+            self._program.compile()
+
     @property
     def source(self) -> str:
         return "" if self._program is None else self._program.source
@@ -198,6 +205,11 @@ class Round:
         for cloud in self.clouds:
             rows |= cloud.run(known, arrays, theta, threads)
         return rows
+
+    def compile(self, theta: np.ndarray, threads: int) -> None:
+        self._shares.compile()
+        for cloud in self.clouds:
+            cloud.compile(theta, threads)
 
     def sources(self) -> list[str]:
         return [self._shares.source, *(c.kernel.source(c.length) for c in self.clouds)]
@@ -251,17 +263,24 @@ class Cloud:
         nodes = substitute([t.node for t in targets], moved, rebuild) if hard else [t.node for t in targets]
         return [replace(t, node=n) for t, n in zip(targets, nodes, strict=True)], size
 
+    def _over_points(self, threads: int) -> Bound:
+        """The kernel with memory for all points, whose columns every call writes anew; the weight stays."""
+        if self._bound is None:
+            count = len(self.kernel.columns)
+            P, weight = self.kernel.tile(self.length), count - 1 if self.weight else None
+            self._bound = Bound(self.kernel, Packed(np.ones((self.length, count)), P, self.kernel.dtype, weight), threads)
+        return self._bound
+
+    def compile(self, theta: np.ndarray, threads: int) -> None:
+        self._hard.compile()
+        self._over_points(threads)(theta)
+
     def run(self, known: Numbers, arrays: Numbers, theta: np.ndarray, threads: int) -> dict[int, np.ndarray]:
         if self._hard_places:
             values = self._hard({self._base: theta[: self._base.shape[0]]})
             for at, value, n in zip(self._hard_places, values, self._hard.nodes, strict=True):
                 theta[at : at + int(np.prod(n.shape))] = np.broadcast_to(value, n.shape).ravel()
-        if self._bound is None:
-            count = len(self.kernel.columns)
-            table = np.ones((self.length, count))
-            packed = Packed(table, self.kernel.tile(self.length), self.kernel.dtype, count - 1 if self.weight else None)
-            self._bound = Bound(self.kernel, packed, threads)
-        bound = self._bound
+        bound = self._over_points(threads)
         for i, array, c in self._columns:
             bound.packed.set(i, np.moveaxis(arrays[array], c.axis, 0).reshape(self.length, -1)[:, c.cell])
         total = bound(theta)
