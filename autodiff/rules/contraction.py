@@ -53,7 +53,7 @@ def _plan(spec: str, batched: tuple[bool, bool]) -> str:
 # products of two matrices, and what their transposes are, without the overhead of einsum
 MATRICES = {
     "ab,bc->ac": np.matmul, "ab,b->a": np.matmul, "a,ab->b": np.matmul, "a,a->": np.matmul, "a,b->ab": np.multiply.outer,
-    "ab,cb->ac": lambda a, b: np.matmul(a, b.T) if b.shape[1] > 1 else np.multiply(a, b.T),
+    "ab,cb->ac": lambda a, b: np.matmul(a, b.T) if b.shape[1] != 1 else np.multiply(a, b.T),
     "ab,bc->ca": lambda a, b: np.matmul(a, b).T,
     "ab,ac->bc": lambda a, b: np.matmul(a.T, b), "ab,ac->cb": lambda a, b: np.matmul(b.T, a),
     "ab,cb->ca": lambda a, b: np.matmul(b, a.T), "ab,ca->bc": lambda a, b: np.matmul(a.T, b.T),
