@@ -143,7 +143,7 @@ class CompileError(AutodiffError, NotImplementedError):
 
     code = "compile"
 
-    def __init__(self, what: str, *, node: object = None, **told: Any):
+    def __init__(self, what: str, *, node: Any = None, **told: Any):
         self.node = node
         super().__init__(what, **told)
 

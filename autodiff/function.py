@@ -23,7 +23,7 @@ from .concrete import Concrete
 from .errors import ArgumentError, FunctionError, TraceError
 from .graph import Node
 from .graph import text as listing
-from .program import ONE_VALUE, argument_names, flatten, name_of, run
+from .program import ONE_VALUE, Structure, argument_names, flatten, name_of, run
 from .rebound import find
 from .recording import ACTIVE, Place, user_code, user_place
 from .signature import PROMOTED, Signature, Thing, entry
@@ -36,6 +36,10 @@ MANY = 5  # traces of one function, from which on something is probably wrong
 
 class RetraceWarning(UserWarning):
     """A function is traced and compiled again and again; the text says what differs from call to call."""
+
+
+# inputs with their positions among the arguments, results, how these are nested, whether all is plain numbers
+Made = tuple[list[tuple[int, Node]], list[Any], Structure, bool]
 
 
 class Eagerly:
@@ -122,7 +126,7 @@ class Function:
         return bound.args, bound.kwargs
 
     # -- tracing
-    def _trace(self, signature: Signature, arguments: list, args: tuple, kwargs: dict) -> Concrete:
+    def _trace(self, signature: Signature, arguments: Sequence[Any], args: tuple, kwargs: dict) -> Concrete:
         with self._lock:
             started = time.perf_counter()
             self._forget_the_dead()
@@ -152,7 +156,7 @@ class Function:
         return any(s.structure == signature.structure and all(map(alike, s.entries, signature.entries))
                    for s, _ in self._programs.values())  # fmt: skip
 
-    def _make(self, signature: Signature, arguments: list, args: tuple, kwargs: dict) -> Concrete:
+    def _make(self, signature: Signature, arguments: Sequence[Any], args: tuple, kwargs: dict) -> Concrete:
         tracing, made = self._trace_once(signature, arguments, args, kwargs)
         if tracing.made:
             # as in TensorFlow: what is made at the first call must not be made again
@@ -166,8 +170,8 @@ class Function:
         outside = {id(s.variable) for s in tracing.variables.values()} | {id(x) for x, _ in tracing.captured.values()}
         return Concrete(name_of(self.python), tracing, *made, find(self.python, arguments, outside))
 
-    def _trace_once(self, signature: Signature, arguments: list, args: tuple, kwargs: dict) -> tuple[Tracing, tuple]:
-        """What happened, and (inputs with their positions, results, how they are nested, whether all is plain numbers)."""
+    def _trace_once(self, signature: Signature, arguments: Sequence[Any], args: tuple, kwargs: dict) -> tuple[Tracing, Made]:
+        """What happened, and what came of it."""
         name = name_of(self.python)
         tracing = Tracing(name)
         names = self._argument_names(args, kwargs)
@@ -193,7 +197,7 @@ class Function:
             results = [tracing.result(x.read() if isinstance(x, Readable) else x)
                        if isinstance(x, (Array, Readable, np.ndarray, np.generic)) else x for x in leaves]  # fmt: skip
         plain = not tracing.variables and not tracing.captured and not any(type(x) is Array for x in arguments)
-        return tracing, (tracing, given, results, nested, plain)[1:]
+        return tracing, (given, results, nested, plain)
 
     def _argument_names(self, args: tuple, kwargs: dict) -> list[str]:
         """A name for every array among the arguments."""
