@@ -78,7 +78,8 @@ def _unmoved(name: str, value: Callable, shape: Callable, kernel: Callable) -> O
 
 def _sizes(a: Node) -> tuple[int, int, int]:
     """For kernels: how many matrices, their rows and their columns."""
-    return math.prod(a.shape[:-2]), *a.shape[-2:]
+    rows, columns = a.shape[-2:]
+    return math.prod(a.shape[:-2]), rows, columns
 
 
 def _squares(a: Node) -> tuple[int, int]:
