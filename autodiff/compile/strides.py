@@ -83,7 +83,7 @@ VIEWS: dict[str, Callable[[Window, tuple], Window | None]] = {
 }  # fmt: skip
 
 
-def merged(shape: Shape, operands: Sequence[Shape]) -> tuple[Shape, list[Shape]]:
+def merged(shape: Sequence[int], operands: Sequence[Sequence[int]]) -> tuple[Shape, list[Shape]]:
     """The same walk through several arrays in as few axes as possible: axes of length one go, neighbours become one."""
     lengths: list[int] = []
     steps: list[list[int]] = [[] for _ in operands]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -22,6 +23,7 @@ from .whole_reads import no_form
 from .whole_text import name_of
 
 FEW = 16  # innermost axes up to this length are written into the text: such loops are unrolled
+WIDE = 60  # characters: longer texts get a name
 
 # where the text of a primitive is not what numpy answers for every number of every dtype
 SOURCE = {
@@ -47,6 +49,15 @@ def number(value: float | int | bool, dtype: np.dtype) -> str:
     value = float(value)
     text = repr(value) if math.isfinite(value) else "np.nan" if math.isnan(value) else "np.inf" if value > 0 else "-np.inf"
     return text if dtype == np.float64 else f"{name_of(dtype)}({text})"
+
+
+@dataclass
+class Value:
+    """The text of a value, and where it is computed: before the nest (0), before the innermost loop (1), in it (2)."""
+
+    text: str
+    depth: int
+    named: bool = False
 
 
 @dataclass
@@ -141,9 +152,12 @@ class LoopText:
     def _merge_axes(self) -> None:
         loop = self.loop
         windows = [w for w in loop.loads if w.shape == loop.shape] + [w for _, w in loop.stores]
-        sums = [self._sum_strides(n) for n in loop.sums]
-        # the natural steps are in the list so that what lies in order keeps its one index
-        self.lengths, steps = merged(loop.shape, [w.strides for w in windows] + sums)
+        strides = [w.strides for w in windows] + [self._sum_strides(n) for n in loop.sums]
+        order = range(len(loop.shape))
+        if not loop.stores and windows:  # sums alone may be walked in the order of what is read
+            longest = max(windows, key=lambda w: sum(n for n, s in zip(w.shape, w.strides, strict=True) if s))
+            order = sorted(order, key=lambda axis: -abs(longest.strides[axis]))
+        self.lengths, steps = merged([loop.shape[i] for i in order], [[s[i] for i in order] for s in strides])
         self.strides = {(w.root.serial, w.offset, w.strides): s for w, s in zip(windows, steps, strict=False)}
         self.sum_strides = steps[len(windows) :]
         self.depth = len(self.lengths)
@@ -211,47 +225,77 @@ class LoopText:
         nest = Nest()
         self.rows: dict[tuple[int, ...], str] = {}
         self.vector = vector
-        values: dict[object, tuple[str, int]] = {}
+        self.values: dict[object, Value] = {}
+        self.count = 0
+        uses = self._uses()
+        inside = 2 if self.depth else 0
         for node in self.order:
-            args = [self._read(a, nest, values) for a in self.arguments[node.serial]]
-            depth = max([d for _, d in args], default=0)
-            text = self._formula(node, [t for t, _ in args], depth, nest)
-            name = f"v{len(values)}"
-            nest.at(depth).append(f"{name} = {text}")
-            values[node.serial] = name, depth
+            args = [self._read(a, nest, uses) for a in self.arguments[node.serial]]
+            depth = max([a.depth for a in args if a is not None], default=0)
+            text = self._formula(node, [self._text(a, depth, nest) for a in args], depth, nest)
+            self._keep(node.serial, Value(text, depth), nest, uses)
         for value, window in self.loop.stores:
-            text = self._converted(self._read(value, nest, values)[0], value, window.root.dtype)
+            text = self._converted(self._text(self._read(value, nest, uses), inside, nest), value, window.root.dtype)
             self._store(window, text, nest)
         for i, node in enumerate(self.loop.sums):
-            self._sum(i, node, nest, values)
+            (arg,) = self.operands[node.serial]
+            self._sum(i, node, self._converted(self._text(self._read(arg, nest, uses), inside, nest), arg, node.dtype), nest)
         return nest
 
-    def _read(self, a: Node, nest: Nest, values: dict[object, tuple[str, int]]) -> tuple[str, int]:
+    def _uses(self) -> dict[object, int]:
+        """How often the text of each value will be written."""
+        uses: dict[object, int] = defaultdict(int)
+        for node in self.order:
+            template = self._template(node)
+            for i, a in enumerate(self.arguments[node.serial]):
+                uses[self._key(a)] += 2 if (node.op.vector, "f64") in LARGE else template.count(f"{{{i}}}")
+        for a in self.plan.values(self.loop):
+            uses[self._key(a)] += 1
+        return uses
+
+    def _key(self, a: Node) -> object:
         root = self.plan.root(a)
         if root.op is CONSTANT:
-            return "", 0  # its text depends on who asks
-        if root.serial in values and self.plan.is_computed(a, self.loop):
-            return values[root.serial]
+            return None
+        if self.plan.is_computed(a, self.loop):
+            return root.serial
         window = self.plan.reads.window[a.serial]
         strides = self.strides.get((root.serial, window.offset, window.strides), ()) if window.shape == self.loop.shape else ()
-        key = (root.serial, window.offset, strides if any(strides) else ())
-        if key not in values:
-            depth = self._depth(strides)
-            index = self._index(strides, nest)
-            name = f"v{len(values)}"
-            nest.at(depth).append(f"{name} = get({self._pointer(window)}, {index}, {self._scope(window)})")
-            values[key] = name, depth
-        return values[key]
+        return root.serial, window.offset, strides if any(strides) else ()
+
+    def _read(self, a: Node, nest: Nest, uses: dict[object, int]) -> Value | None:
+        """A value that is there, or is loaded; None for a constant, whose text depends on who asks."""
+        key = self._key(a)
+        if key is not None and key not in self.values:
+            assert isinstance(key, tuple)
+            window, strides = self.plan.reads.window[a.serial], key[2]
+            text = f"get({self._pointer(window)}, {self._index(strides, nest)}, {self._scope(window)})"
+            self._keep(key, Value(text, self._depth(strides)), nest, uses)
+        return self.values.get(key)
+
+    def _keep(self, key: object, value: Value, nest: Nest, uses: dict[object, int]) -> None:
+        self.values[key] = value
+        if uses[key] != 1 or len(value.text) > WIDE:
+            self._name(value, nest)
+
+    def _name(self, value: Value, nest: Nest) -> None:
+        nest.at(value.depth).append(f"v{self.count} = {value.text}")
+        value.text, value.named, self.count = f"v{self.count}", True, self.count + 1
+
+    def _text(self, value: Value | None, depth: int, nest: Nest) -> str:
+        """What is read once is written where it is read, unless that is in another loop."""
+        if value is None:
+            return ""
+        if not value.named and value.depth != depth:
+            self._name(value, nest)
+        return value.text
 
     def _store(self, window: Window, text: str, nest: Nest) -> None:
         strides = self.strides[window.root.serial, window.offset, window.strides]
         line = f"put({self._pointer(window)}, {self._index(strides, nest)}, {self._scope(window)}, {text})"
         nest.at(2 if self.depth else 0).append(line)
 
-    def _sum(self, i: int, node: Node, nest: Nest, values: dict[object, tuple[str, int]]) -> None:
-        (arg,) = self.operands[node.serial]
-        read = self._read(arg, nest, values)[0]
-        value = self._converted(read, arg, node.dtype)
+    def _sum(self, i: int, node: Node, value: str, nest: Nest) -> None:
         window, strides = self.plan.reads.window[node.serial], self.sum_strides[i]
         pointer, scope = self._pointer(window), self._scope(window)
         zero = number(0, node.dtype)
@@ -291,14 +335,18 @@ class LoopText:
                 nest.body.append(f"{far} = plus({far}, {number(1, kind)} if abs({texts[0]}) > {number(large, kind)} "
                                  f"else {number(0, kind)})")  # fmt: skip
             return f"v_{op.vector}({', '.join(texts)})"
-        source = OF_INTEGERS.get(op.name) if kind.kind != "f" else None
-        source = source or SOURCE.get(op.name, op.source)
-        if not source:
-            raise no_form(node, "the primitive declares no text")
-        text = source.format(*texts)
+        text = self._template(node).format(*texts)
         if node.dtype == kind and (op.name in CLOSED and kind.kind == "f" or kind == np.int64 and op.name in CLOSED):
             return text
         return text if op.dtype == "bool" and op.name in COMPARED else f"{name_of(node.dtype)}({text})"
+
+    def _template(self, node: Node) -> str:
+        kind = computed_in(node, [self.plan.root(a) for a in self.operands[node.serial]])
+        source = OF_INTEGERS.get(node.op.name) if kind.kind != "f" else None
+        source = source or SOURCE.get(node.op.name, node.op.source)
+        if not source:
+            raise no_form(node, "the primitive declares no text")
+        return source
 
     def _converted(self, text: str, a: Node, dtype: np.dtype) -> str:
         """A value as this dtype; a constant has no text yet."""

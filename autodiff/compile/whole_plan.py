@@ -9,9 +9,11 @@ are one.  What a step needs from another one is stored, unless it is so cheap th
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ from .strides import VIEWS, Window, natural
 from .whole_reads import BODIES, JOINS, Reads, is_fused, is_leaf
 
 CHEAP = 8  # operations and loads that are done again in every loop that needs them
+LONG = 50  # operations of one loop
 LINE = 64  # bytes: blocks start on cache lines
 SCRATCH = Leaf("scratch")
 
@@ -42,7 +45,7 @@ class Block:
 class Loop:
     """A fused nest over one shape: `stores` are written to windows, `sums` (of their arguments) to their blocks."""
 
-    level: int
+    level: float
     shape: tuple[int, ...]
     stores: list[tuple[Node, Window]] = field(default_factory=list)
     sums: list[Node] = field(default_factory=list)
@@ -57,7 +60,7 @@ class Loop:
 class Product:
     """out[.., i, j] = sum_k a[.., i, k] b[.., k, j]."""
 
-    level: int
+    level: float
     out: Window
     a: Window
     b: Window
@@ -71,7 +74,7 @@ class Product:
 class Call:
     """A function of the library, and what is passed to it after the blocks."""
 
-    level: int
+    level: float
     name: str
     node: Node
     args: list[Window]
@@ -86,7 +89,7 @@ class Call:
 class Fill:
     """Zeros in a whole block."""
 
-    level: int
+    level: float
     node: Node
     kind = 0
 
@@ -98,7 +101,7 @@ class Fill:
 class Bodies:
     """A choice or a loop: programs inside the program, which work in `scratch`."""
 
-    level: int
+    level: float
     node: Node
     args: list[Window]
     plans: list[Plan]
@@ -184,11 +187,10 @@ class Plan:
 
     def is_local(self, root: Node, level: int) -> bool:
         """Whether loops of this level compute a fused value themselves rather than load it."""
-        return root.serial not in self.stored or self.level[root.serial] == level
+        return root.serial not in self.stored or self.level[root.serial] >= level
 
     def _find_stored(self) -> None:
         self.stored.update(n.serial for n in self.reads.outputs)
-        self.stored.update(self.heavy)
         for node in self.nodes:
             if not is_fused(node) and not is_leaf(node) and node.op is not CONSTANT:
                 self.stored.add(node.serial)
@@ -196,14 +198,14 @@ class Plan:
                 if is_fused(self.root(a)) and not self.inline(a, self.host(node, a)):
                     self.stored.add(self.root(a).serial)
         for node in self.nodes:
-            if is_fused(node) and self._set_work(node) > CHEAP and node.shape != ():
+            if is_fused(node) and self._set_work(node) > CHEAP:
                 if any(self.level[m.serial] > self.level[node.serial] for m in self.readers[node.serial] if is_fused(m)):
                     self.stored.add(node.serial)
 
     # -- steps -------------------------------------------------------------------------------------------------------------
     def _loops(self) -> list[Step]:
-        """One loop for all roots of one level and shape that compute or load a common array."""
-        roots: dict[tuple[int, tuple[int, ...]], list[Loop]] = defaultdict(list)
+        """One loop for all roots of one level and shape that compute or load a common array; long ones in pieces."""
+        roots: dict[tuple[float, tuple[int, ...]], list[Loop]] = defaultdict(list)
         for node in self.nodes:
             level, operands = self.level[node.serial], self.reads.operands[node.serial]
             if not math.prod(node.shape):
@@ -220,10 +222,15 @@ class Plan:
                         roots[at, a.shape].append(Loop(at, a.shape, [(a, window)]))
         loops: list[Step] = []
         for (level, shape), singles in roots.items():
-            loops.extend(self._together(level, shape, singles))
+            for loop in self._together(level, shape, singles):
+                loops.extend(self._pieces(loop))
         return loops
 
-    def _together(self, level: int, shape: tuple[int, ...], singles: list[Loop]) -> list[Loop]:
+    def values(self, loop: Loop) -> list[Node]:
+        """What a loop stores and sums."""
+        return [value for value, _ in loop.stores] + [self.reads.operands[n.serial][0] for n in loop.sums]
+
+    def _together(self, level: float, shape: tuple[int, ...], singles: list[Loop]) -> list[Loop]:
         group = list(range(len(singles)))
 
         def find(i: int) -> int:
@@ -233,26 +240,61 @@ class Plan:
             return i
 
         owner: dict[int, int] = {}
-        loads: list[dict[tuple, Window]] = []
         for i, single in enumerate(singles):
-            work, windows = self.cone(single)
-            loads.append(windows)
-            shared = [n.serial for n in work if n.shape == shape]
-            shared += [w.root.serial for w in windows.values() if w.root.shape != () or shape == ()]
-            for serial in [0] if shape == () else shared:
-                group[find(i)] = find(owner.setdefault(serial, i))
+            todo = self.values(single)
+            while todo:
+                a = todo.pop()
+                root = self.root(a)
+                if root.op is CONSTANT or root.shape == () != shape:
+                    continue
+                known = root.serial in owner
+                group[find(i)] = find(owner.setdefault(root.serial if shape else 0, i))
+                if not known and self.is_computed(a, single):
+                    owner[root.serial] = i
+                    todo.extend(self.reads.operands[root.serial])
         merged: dict[int, Loop] = {}
         for i, single in enumerate(singles):
             loop = merged.setdefault(find(i), Loop(level, shape))
             loop.stores += single.stores
             loop.sums += single.sums
-            known = {_key(w) for w in loop.loads}
-            loop.loads += [w for key, w in loads[i].items() if key not in known]
         return list(merged.values())
+
+    def _pieces(self, loop: Loop) -> list[Loop]:
+        """A long loop in pieces, cut where few values are alive: compilers need more than linear time."""
+        work, loads = self.cone(loop)
+        loop.loads = list(loads.values())
+        work = sorted([n for n in work if n.shape == loop.shape], key=lambda n: self.rank[n.serial])
+        if len(work) <= LONG:
+            return [loop]
+        here = {n.serial: i for i, n in enumerate(work)}
+        read = [[here[m.serial] for m in self.readers[n.serial] if m.serial in here] for n in work]
+        last = [max(places, default=i) for i, places in enumerate(read)]
+        cuts = _cuts(last)
+        for i, node in enumerate(work):
+            piece = bisect_right(cuts, i)
+            self.level[node.serial] = loop.level + piece / (len(cuts) + 1)
+        pieces = [Loop(loop.level + k / (len(cuts) + 1), loop.shape) for k in range(len(cuts) + 1)]
+        for i, node in enumerate(work):
+            if node.serial not in self.stored and bisect_right(cuts, last[i]) > bisect_right(cuts, i):
+                if self._set_work(node) > CHEAP:
+                    self.stored.add(node.serial)
+                    loop.stores.append((node, self.reads.window[node.serial]))
+
+        def piece_of(a: Node) -> Loop:
+            return pieces[bisect_right(cuts, here[self.root(a).serial]) if self.root(a).serial in here else 0]
+
+        for value, window in loop.stores:
+            piece_of(value).stores.append((value, window))
+        for node in loop.sums:
+            piece_of(self.reads.operands[node.serial][0]).sums.append(node)
+        pieces = [p for p in pieces if p.stores or p.sums]
+        for piece in pieces:
+            piece.loads = list(self.cone(piece)[1].values())
+        return pieces
 
     def cone(self, loop: Loop) -> tuple[list[Node], dict[tuple, Window]]:
         """What a loop computes, in no particular order, and what it loads, down to stored values."""
-        todo = [value for value, _ in loop.stores] + [self.reads.operands[n.serial][0] for n in loop.sums]
+        todo = self.values(loop)
         seen: set[int] = set()
         work: list[Node] = []
         loads: dict[tuple, Window] = {}
@@ -356,6 +398,21 @@ def _written(step: Step) -> list[Node]:
     if isinstance(step, Loop):
         return [w.root for _, w in step.stores] + step.sums
     return [step.out.root] if isinstance(step, Product) else [step.node]
+
+
+def _cuts(last: Sequence[int]) -> list[int]:
+    """Where to cut a sequence of values, of which each is read until `last`: at most LONG apart, where few are alive."""
+    alive = [0] * (len(last) + 1)
+    for i, j in enumerate(last):
+        if j > i:
+            alive[i + 1] += 1
+            alive[j + 1] -= 1
+    alive = list(accumulate(alive))  # alive[i]: values from before i that are read at i or later
+    cuts, start = [], 0
+    while len(last) - start > LONG:
+        start = min(range(start + LONG // 2, start + LONG + 1), key=lambda i: (alive[i], -i))
+        cuts.append(start)
+    return cuts
 
 
 def lines(size: int) -> int:
