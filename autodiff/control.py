@@ -108,7 +108,8 @@ def _finished(nodes: Sequence[Node], f: Callable, how: str, space: Any = None) -
     """The results as arrays of the kind that the operands were, told to the watchers as one operation."""
     arrays = settle([Array(n, space) for n in nodes], name_of(f), how)
     loose = any(n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, Argument) for n in walk(nodes))
-    if ACTIVE.trace is not None and not loose:  # made of numbers alone, which eager arrays are made of
+    inside = any(getattr(w, "keeps_graphs", False) for w in ACTIVE.watchers)
+    if ACTIVE.trace is not None and not loose and not inside:  # made of numbers alone, which eager arrays are made of
         code, at = user_code(2)
         arrays = [eager(a, (f"{how} {name_of(f)}", code, at)) if a.number is None else a for a in arrays]
     return arrays

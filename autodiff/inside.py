@@ -74,6 +74,8 @@ class Inside:
     What is left then is told to the watchers of outside as it happens.
     """
 
+    keeps_graphs = True  # transforms leave their results traced, for they belong to the body
+
     def __init__(self, what: str, watchers: Sequence[Any], trace: Any, live: bool):
         self.what, self.watchers, self.trace, self.live = what, watchers, trace, live
         self.start, self.busy = now(), False

@@ -171,6 +171,8 @@ def settle(arrays: list[Array], name: str, how: str = "a transform of") -> list[
     held = [n for n in below if isinstance(n.attr, Held)]
     if not held or any(n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, Argument) for n in below):
         return arrays
+    if any([getattr(w, "keeps_graphs", False) for w in ACTIVE.watchers]):  # in a branch or a loop that is being traced
+        return arrays
     code, at = user_code(2)
     title = f"{how} {name}"
     symbolic = any(type(n.attr.value) is Array for n in held)

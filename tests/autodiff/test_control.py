@@ -397,6 +397,115 @@ def test_assignment_inside_a_loop_stays_inside():
     np.testing.assert_allclose(ad.vmap(f)(np.stack([squares, 2 * squares]))[1], [0.0, 6.0, 13.0, 22.0, 32.0])
 
 
+# ---- compiled ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("f", [newton, limited, leapfrog, backward, integers, nested, other, stepwise, choice_of_loops],
+                         ids=lambda f: f.__name__)  # fmt: skip
+def test_compiled(f):
+    """Value and gradient by a tape inside of the function; the loops are in the program."""
+
+    @ad.function
+    def both(x):
+        with ad.GradientTape() as tape:
+            tape.watch(x)
+            y = f(x)
+            total = np.sum(np.sin(y))
+        return y, tape.gradient(total, x)
+
+    y, gradient = both(ad.constant(X))
+    np.testing.assert_allclose(y.numpy(), f(X), rtol=1e-12)
+    np.testing.assert_allclose(gradient.numpy(), ad.grad(lambda x: np.sum(np.sin(f(x))))(X), rtol=1e-9, atol=1e-11)
+    assert " = loop(" in both.graph or " = cond(" in both.graph
+
+
+def test_one_program_for_all_numbers():
+    """The way that a program takes is decided when it runs."""
+    f = ad.function(lambda x: (counted(x), closures(x), ad.hessian(lambda x: np.sum(counted(x)) + closures(x))(x)))
+    for x in (X, -X, 0.1 * X, 100.0 * X):
+        y, z, bend = f(x)
+        np.testing.assert_allclose(y, counted(x), rtol=1e-12)
+        np.testing.assert_allclose(z, closures(x), rtol=1e-12)
+        np.testing.assert_allclose(bend, ad.hessian(lambda x: np.sum(counted(x)) + closures(x))(x), rtol=1e-9, atol=1e-10)
+    assert f.traces == 1
+
+
+def test_compiled_branches_are_lazy():
+    f = ad.function(lambda x: ad.cond(np.sum(x) < 99.0, lambda: np.sin(x), lambda: forever(x)))
+    np.testing.assert_allclose(f(X), np.sin(X))
+
+
+def test_tapes_around_a_function_with_loops():
+    f = ad.function(counted)
+
+    def bend_of(f):
+        x = ad.constant(X)
+        with ad.GradientTape() as outer:
+            outer.watch(x)
+            with ad.GradientTape() as inner:
+                inner.watch(x)
+                y = np.sum(f(x))
+            slope = inner.gradient(y, x)
+            total = np.sum(slope * slope)
+        return outer.gradient(total, x).numpy()
+
+    np.testing.assert_allclose(bend_of(f), bend_of(counted), rtol=1e-9)
+
+
+def test_a_whole_training_loop_is_one_program():
+    rng = np.random.default_rng(0)
+    A, w = rng.standard_normal((20, 3)), np.array([1.0, -2.0, 0.5])
+
+    def train(start, A, y):
+        def step(w, _):
+            with ad.GradientTape() as tape:
+                tape.watch(w)
+                loss = np.mean((A @ w - y) ** 2)
+            return w - 0.2 * tape.gradient(loss, w), loss
+
+        return ad.scan(step, start, length=200)
+
+    found, losses = ad.function(train)(np.zeros(3), A, A @ w)
+    np.testing.assert_allclose(found, w, atol=1e-6)
+    assert losses.shape == (200,) and losses[-1] < 1e-10 < losses[0]
+    # the gradient through all of its steps
+    meta = ad.function(ad.grad(lambda start: train(start, A, A @ w)[1][2]))(np.zeros(3))
+    np.testing.assert_allclose(meta, ad.grad(lambda start: train(start, A, A @ w)[1][2])(np.zeros(3)), rtol=1e-9)
+
+
+def test_variables_in_compiled_loops():
+    w = ad.Variable(np.eye(3) + 0.1 * A, name="w")
+
+    def step(x):
+        with ad.GradientTape() as tape:
+            loss = np.sum(ad.scan(lambda c, _: (np.tanh(w @ c), None), x, length=4)[0] ** 2)
+        return tape.gradient(loss, w)
+
+    expected = step(ad.constant(X)).numpy()
+
+    @ad.function
+    def trained(x):
+        gradient = step(x)
+        w.assign_sub(0.1 * gradient)
+        return gradient
+
+    before = w.numpy()
+    np.testing.assert_allclose(trained(ad.constant(X)).numpy(), expected, rtol=1e-12)
+    np.testing.assert_allclose(w.numpy(), before - 0.1 * expected, rtol=1e-12)
+
+
+def test_a_compiled_loop_that_is_too_long_for_its_reverse():
+    def long(x, **options):
+        return ad.while_loop(lambda n, y: n < x, lambda n, y: (n + 1.0, y + 1e-3 * np.sin(y)), (0.0, x), **options)[1]
+
+    assert ad.function(long)(CAPACITY + 5.5) > 0
+    with pytest.raises(ad.DifferentiationError, match="maximum_iterations") as error:
+        ad.function(ad.grad(long))(CAPACITY + 5.5)
+    assert error.value.code == "loop-capacity"
+    limited = ad.function(ad.grad(lambda x: long(x, maximum_iterations=2 * CAPACITY)))
+    assert limited(CAPACITY + 5.5) == pytest.approx(ad.grad(long)(CAPACITY + 5.5))
+
+
 # ---- what is refused --------------------------------------------------------------------------------------------------------
 
 
