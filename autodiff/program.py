@@ -74,7 +74,7 @@ class Structure:
 
 
 ONE_VALUE = Structure()
-VIEWS = (type({}.values()), type(OrderedDict().values()))  # come back as lists
+VIEWS: tuple[type, ...] = (type({}.values()), type(OrderedDict().values()))  # come back as lists
 
 
 def flatten(tree: Any) -> tuple[list[Any], Structure]:

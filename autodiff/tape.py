@@ -29,6 +29,9 @@ ONE.flags.writeable = False
 SAMPLE = 20240229  # of the weights by which batch_jacobian finds coupled rows
 
 
+MANY = 100  # so often a tape is entered before it says what it holds
+
+
 class UnconnectedWarning(UserWarning):
     """The gradient with respect to something that is watched is None; the text says why."""
 
@@ -80,6 +83,10 @@ class GradientTape:
         if self._used is not None and not self._persistent:  # a fresh tape, as in TensorFlow
             self._used = None
             self._clear()
+        if len(self._history.intervals) == MANY and self._records:
+            warnings.warn(f"a tape was entered {MANY} times and holds all that it recorded, {self.memory()} bytes: make a new "
+                          "GradientTape for each step, or forget with tape.reset() inside the `with`",
+                          TapeWarning, stacklevel=2)  # fmt: skip
         self._entered = self._active = True
         self._closed, self._lost = False, None
         self._history.started(user_place())

@@ -1021,6 +1021,20 @@ def test_operations_after_the_gradient_of_an_open_tape_are_told():
             y * x
 
 
+def test_a_persistent_tape_that_survives_many_steps_is_told():
+    x, tape = Variable(1.0), GradientTape(persistent=True)
+    with pytest.warns(TapeWarning, match=r"entered 100 times and holds all that it recorded, \d+ bytes") as seen:
+        for _ in range(150):
+            with tape:
+                y = np.exp(x)
+            tape.gradient(y, x)
+    assert len(seen) == 1 and seen[0].filename == __file__
+    for _ in range(150):  # what is forgotten is not held
+        with tape:
+            tape.reset()
+            y = np.exp(x)
+
+
 def test_a_gradient_inside_a_persistent_tape_is_logged_once(caplog):
     x = Variable(1.0)
     with caplog.at_level(logging.WARNING, "autodiff"):
