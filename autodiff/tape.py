@@ -27,8 +27,6 @@ LOG = logging.getLogger("autodiff")
 ONE = np.ones(())
 ONE.flags.writeable = False
 SAMPLE = 20240229  # of the weights by which batch_jacobian finds coupled rows
-
-
 MANY = 100  # so often a tape is entered before it says what it holds
 
 

@@ -332,6 +332,20 @@ def test_plain_targets_and_sources():
     assert tape.explain(y, 3.0).code == "not-watched"
 
 
+def test_a_tape_that_was_never_entered():
+    told = GradientTape().explain(constant(1.0), Variable(1.0))
+    assert told.code == "not-recorded" and "never entered" in told
+
+
+def test_of_several_sources_the_first_without_a_gradient_is_explained():
+    x, y = Variable(3.0), constant(4.0)
+    with GradientTape() as tape:
+        z = x * y
+    told = tape.explain(z, [x, {"y": y}])
+    assert told.code == "not-watched" and "`y`" in told
+    assert tape.explain([z, z], [x, x]).code == ""
+
+
 def test_the_warning_carries_the_sentence():
     x = Variable(3.5)
     with GradientTape() as tape:

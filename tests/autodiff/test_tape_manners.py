@@ -749,7 +749,7 @@ SLIPS = {
     "+=": (plus_equals, RuntimeError, "variable-in-place"),
     "out=": (lambda: np.add(np.ones(3), 1.0, out=V), RuntimeError, "variable-in-place"),
     "assign_add of another shape": (lambda: Variable([1.0, 2.0, 3.0]).assign_add([1.0, 2.0]), ValueError, "variable-shape"),
-    "assign None": (lambda: V.assign(None), TypeError, "not-real"),
+    "assign None": (lambda: V.assign(None), TypeError, "assign-none"),
     "a variable of None": (lambda: Variable(None), TypeError, "not-real"),
     "an unknown dtype": (lambda: constant(1.0, dtype="foo"), TypeError, "not-numbers"),
     "a complex dtype": (lambda: A.astype(complex), TypeError, "not-real"),
