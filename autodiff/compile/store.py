@@ -13,6 +13,7 @@ import os
 import sys
 import sysconfig
 import tempfile
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -46,6 +47,9 @@ def entry(inputs: str, outputs: str) -> Callable:
     return nb.njit(types.int64(*kinds), cache=True, nogil=True, no_cfunc_wrapper=True, **_EXACT)
 
 
+_LOADING = threading.RLock()  # a module is in `sys.modules` before it is ready
+
+
 @functools.cache
 def folder() -> Path:
     """Where kernels are kept: $JETSPACE_CACHE, else the user's cache folder, else a temporary one."""
@@ -68,7 +72,11 @@ def _key(source: str) -> str:
 
 def load(source: str) -> ModuleType:
     """The module with this source, from memory, from disk, or made now."""
-    key = _key(source)
+    with _LOADING:
+        return _load(source, _key(source))
+
+
+def _load(source: str, key: str) -> ModuleType:
     if key in sys.modules:
         return sys.modules[key]
     path = folder() / f"{key}.py"

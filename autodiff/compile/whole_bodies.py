@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from ..graph import Node
-from .whole_plan import LINE, Bodies, Plan, lines
+from .whole_plan import Plan
+from .whole_steps import LINE, Bodies, lines
 from .whole_text import integer, name_of, place, pointer
 
 COPIED = """def $(p0, p1, n0):

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import defaultdict
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -18,37 +17,13 @@ from ..graph import CONSTANT, Node
 from ..types import BOOL
 from .elementary import LARGE, VECTOR
 from .strides import Window, merged, natural
-from .whole_plan import Loop, Plan
-from .whole_reads import no_form
+from .whole_formula import computed_in, finished, number, plus, template
+from .whole_plan import Plan
+from .whole_steps import Loop
 from .whole_text import name_of
 
 FEW = 16  # innermost axes up to this length are written into the text: such loops are unrolled
 WIDE = 60  # characters: longer texts get a name
-
-# where the text of a primitive is not what numpy answers for every number of every dtype
-SOURCE = {
-    "sign": "({0} if {0} != {0} else ({0} > 0) - ({0} < 0))",
-    "heaviside": "({1} if {0} == 0 else (1.0 if {0} > 0 else (0.0 if {0} < 0 else {0})))",
-    "maximum": "({0} if ({0} > {1}) | ({0} != {0}) else {1})", "minimum": "({0} if ({0} < {1}) | ({0} != {0}) else {1})",
-    "fmax": "({0} if ({0} > {1}) | ({1} != {1}) else {1})", "fmin": "({0} if ({0} < {1}) | ({1} != {1}) else {1})",
-    "remainder": "np.remainder({0}, {1})", "fmod": "np.fmod({0}, {1})", "isinf": "(abs({0}) == np.inf)",
-}  # fmt: skip
-OF_INTEGERS = {"remainder": "integer_remainder({0}, {1})", "fmod": "integer_fmod({0}, {1})"}
-LOGICAL = {"logical_and", "logical_or", "logical_xor", "logical_not"}
-# what gives its own dtype back for floats, so that no conversion need be written
-CLOSED = {"add", "subtract", "multiply", "divide", "maximum", "minimum", "fmax", "fmin", "absolute", "sqrt", "where", "copy",
-          "gated", "stop_gradient"}  # fmt: skip
-
-
-def number(value: float | int | bool, dtype: np.dtype) -> str:
-    """A constant of the program as text of this dtype."""
-    if dtype == BOOL:
-        return repr(bool(value))
-    if dtype.kind in "iu":
-        return repr(int(value)) if dtype == np.int64 else f"{name_of(dtype)}({int(value)})"
-    value = float(value)
-    text = repr(value) if math.isfinite(value) else "np.nan" if math.isnan(value) else "np.inf" if value > 0 else "-np.inf"
-    return text if dtype == np.float64 else f"{name_of(dtype)}({text})"
 
 
 @dataclass
@@ -246,9 +221,9 @@ class LoopText:
         """How often the text of each value will be written."""
         uses: dict[object, int] = defaultdict(int)
         for node in self.order:
-            template = self._template(node)
+            text = template(node, [self.plan.root(a) for a in self.arguments[node.serial]])
             for i, a in enumerate(self.arguments[node.serial]):
-                uses[self._key(a)] += 2 if (node.op.vector, "f64") in LARGE else template.count(f"{{{i}}}")
+                uses[self._key(a)] += 2 if (node.op.vector, "f64") in LARGE else text.count(f"{{{i}}}")
         for a in self.plan.values(self.loop):
             uses[self._key(a)] += 1
         return uses
@@ -324,7 +299,8 @@ class LoopText:
 
     def _formula(self, node: Node, args: list[str], depth: int, nest: Nest) -> str:
         op, operands = node.op, self.arguments[node.serial]
-        kind = computed_in(node, [self.plan.root(a) for a in operands])
+        roots = [self.plan.root(a) for a in operands]
+        kind = computed_in(node, roots)
         kinds = [BOOL, kind, kind] if op.sort == "select" else [kind] * len(args)
         texts = [self._converted(text, a, k) for text, a, k in zip(args, operands, kinds, strict=True)]
         if op.vector in VECTOR and self.vector and depth == 2 and kind.kind == "f":
@@ -335,18 +311,7 @@ class LoopText:
                 nest.body.append(f"{far} = plus({far}, {number(1, kind)} if abs({texts[0]}) > {number(large, kind)} "
                                  f"else {number(0, kind)})")  # fmt: skip
             return f"v_{op.vector}({', '.join(texts)})"
-        text = self._template(node).format(*texts)
-        if node.dtype == kind and (op.name in CLOSED and kind.kind == "f" or kind == np.int64 and op.name in CLOSED):
-            return text
-        return text if op.dtype == "bool" and op.name in COMPARED else f"{name_of(node.dtype)}({text})"
-
-    def _template(self, node: Node) -> str:
-        kind = computed_in(node, [self.plan.root(a) for a in self.operands[node.serial]])
-        source = OF_INTEGERS.get(node.op.name) if kind.kind != "f" else None
-        source = source or SOURCE.get(node.op.name, node.op.source)
-        if not source:
-            raise no_form(node, "the primitive declares no text")
-        return source
+        return finished(template(node, roots).format(*texts), node, kind)
 
     def _converted(self, text: str, a: Node, dtype: np.dtype) -> str:
         """A value as this dtype; a constant has no text yet."""
@@ -367,32 +332,3 @@ class LoopText:
         lines.append(f"{indent}for i{self.depth - 1} in range({self._length(self.depth - 1)}):")
         lines += [f"{indent} {line}" for line in nest.body]
         return lines + [indent + line for line in nest.after] + nest.end
-
-
-COMPARED = {"less", "less_equal", "greater", "greater_equal", "equal", "not_equal", "isnan", "isfinite", "isinf"}
-
-
-def plus(a: str, b: str, dtype: np.dtype) -> str:
-    """a + b, in any order of many such sums: floats may be summed in parallel."""
-    if dtype.kind == "f":
-        return f"plus({a}, {b})"
-    return f"({a} | {b})" if dtype == BOOL else f"{name_of(dtype)}({a} + {b})"
-
-
-def computed_in(node: Node, roots: Sequence[Node]) -> np.dtype:
-    """The dtype in which numpy computes a node."""
-    if node.op.name in LOGICAL:
-        return BOOL
-    if node.op.name.startswith("astype") or node.op.name == "copy":
-        return np.result_type(roots[0].attr) if roots[0].op is CONSTANT else roots[0].dtype
-    dtype = node.dtype
-    if node.op.sort == "select":
-        return dtype
-    if getattr(node.op, "dtype", "same") == "bool":
-        dtype = np.result_type(*[n.attr if n.op is CONSTANT else n.dtype for n in roots])
-        if node.op.name in ("isnan", "isfinite", "isinf", "signbit") and dtype.kind != "f":
-            dtype = np.dtype(np.float64)
-    if dtype == BOOL:
-        return np.dtype(np.int64)
-    return dtype
-

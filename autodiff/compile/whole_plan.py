@@ -1,8 +1,8 @@
 """From a graph over whole arrays to steps on blocks of memory.
 
-Four kinds of step.  A `Loop` is a fused nest over one shape: elementwise work, sums over axes, copies into windows of larger
-blocks (stack, concatenate, scatter).  A `Product` multiplies matrices, a `Call` is a function of the library, a `Fill` writes
-zeros.  A step has a level, the first at which all that it reads is there; loops of one level and shape that share something
+A `Loop` is a fused nest over one shape: elementwise work, sums over axes, copies into windows of larger blocks (stack,
+concatenate, scatter).  A `Product` multiplies matrices, a `Call` is a function of the library, a `Fill` writes zeros, `Bodies`
+are plans inside the plan (choices and loops).  A step has a level, the first at which all that it reads is there; loops of one level and shape that share something
 are one.  What a step needs from another one is stored, unless it is so cheap that every loop computes it anew.
 """
 
@@ -12,108 +12,19 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from itertools import accumulate
-from typing import Any
 
 import numpy as np
 
-from ..graph import CONSTANT, DATUM, Leaf, Node
+from ..graph import CONSTANT, DATUM, Node
 from ..primitive import TABLE
 from ..types import BOOL, FLOAT
 from .strides import VIEWS, Window, natural
 from .whole_reads import BODIES, JOINS, Reads, is_fused, is_leaf
+from .whole_steps import LINE, SCRATCH, Block, Bodies, Call, Fill, Loop, Product, Step, allocate, lines
 
 CHEAP = 8  # operations and loads that are done again in every loop that needs them
 LONG = 50  # operations of one loop
-LINE = 64  # bytes: blocks start on cache lines
-SCRATCH = Leaf("scratch")
-
-
-@dataclass(eq=False)
-class Block:
-    """Memory for one value: `place` is ("input" | "constant" | "output", its number) or ("work", offset in bytes)."""
-
-    dtype: np.dtype
-    size: int
-    place: tuple[str, int] = ("work", 0)
-    first: int = 1 << 60
-    last: int = -1
-
-
-@dataclass(eq=False)
-class Loop:
-    """A fused nest over one shape: `stores` are written to windows, `sums` (of their arguments) to their blocks."""
-
-    level: float
-    shape: tuple[int, ...]
-    stores: list[tuple[Node, Window]] = field(default_factory=list)
-    sums: list[Node] = field(default_factory=list)
-    loads: list[Window] = field(default_factory=list)
-    kind = 1
-
-    def touched(self) -> list[Node]:
-        return [w.root for w in self.loads] + [w.root for _, w in self.stores] + self.sums
-
-
-@dataclass(eq=False)
-class Product:
-    """out[.., i, j] = sum_k a[.., i, k] b[.., k, j]."""
-
-    level: float
-    out: Window
-    a: Window
-    b: Window
-    kind = 2
-
-    def touched(self) -> list[Node]:
-        return [self.out.root, self.a.root, self.b.root]
-
-
-@dataclass(eq=False)
-class Call:
-    """A function of the library, and what is passed to it after the blocks."""
-
-    level: float
-    name: str
-    node: Node
-    args: list[Window]
-    parameters: tuple[Any, ...]
-    kind = 2
-
-    def touched(self) -> list[Node]:
-        return [self.node, *(w.root for w in self.args)]
-
-
-@dataclass(eq=False)
-class Fill:
-    """Zeros in a whole block."""
-
-    level: float
-    node: Node
-    kind = 0
-
-    def touched(self) -> list[Node]:
-        return [self.node]
-
-
-@dataclass(eq=False)
-class Bodies:
-    """A choice or a loop: programs inside the program, which work in `scratch`."""
-
-    level: float
-    node: Node
-    args: list[Window]
-    plans: list[Plan]
-    scratch: Node
-    kind = 2
-
-    def touched(self) -> list[Node]:
-        constants = [n for plan in self.plans for n in plan.constants]
-        return [self.node, self.scratch, *(w.root for w in self.args), *constants]
-
-
-Step = Loop | Product | Call | Fill | Bodies
 
 
 class Plan:
@@ -387,7 +298,7 @@ class Plan:
                     block.place = numbers.get(node.serial, block.place)
                 block = self.block[node.serial]
                 block.first, block.last = min(block.first, i), i
-        self.workspace = _allocate([b for b in self.block.values() if b.place[0] == "work"])
+        self.workspace = allocate([b for b in self.block.values() if b.place[0] == "work"])
 
 
 def _key(window: Window) -> tuple:
@@ -413,27 +324,3 @@ def _cuts(last: Sequence[int]) -> list[int]:
         start = min(range(start + LONG // 2, start + LONG + 1), key=lambda i: (alive[i], -i))
         cuts.append(start)
     return cuts
-
-
-def lines(size: int) -> int:
-    """Bytes in whole cache lines."""
-    return max(-(-size // LINE) * LINE, LINE)
-
-
-def _allocate(blocks: list[Block]) -> int:
-    """First fit by lifetime; the size of the workspace in bytes."""
-    sizes = {id(b): lines(b.size * b.dtype.itemsize) for b in blocks}
-    live: list[Block] = []
-    end = LINE
-    for block in sorted(blocks, key=lambda b: (b.first, -sizes[id(b)])):
-        live = [b for b in live if b.last >= block.first]
-        at = 0
-        for other in live:  # by offset
-            if at + sizes[id(block)] <= other.place[1]:
-                break
-            at = max(at, other.place[1] + sizes[id(other)])
-        block.place = ("work", at)
-        live.append(block)
-        live.sort(key=lambda b: b.place[1])
-        end = max(end, at + sizes[id(block)])
-    return end

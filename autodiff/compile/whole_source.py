@@ -12,7 +12,8 @@ from .elementary import VECTOR
 from .strides import Window
 from .whole_bodies import call_of_bodies
 from .whole_loop import LoopText
-from .whole_plan import Bodies, Fill, Loop, Plan, Product, Step
+from .whole_plan import Plan
+from .whole_steps import Bodies, Fill, Loop, Product, Step
 from .whole_text import integer, name_of, names, pointer
 
 HEADER = """import math
@@ -108,6 +109,7 @@ def _product(plan: Plan, step: Product) -> list[str]:
 
 def main_text(plan: Plan, name: str) -> str:
     """The function that Python calls: arrays of the right size become pointers."""
+
     def told(nodes: Sequence[Node]) -> str:
         return ", ".join(f"{n.dtype.name} {n.ndim}" for n in nodes)
 
@@ -119,4 +121,3 @@ def main_text(plan: Plan, name: str) -> str:
     passed = ", ".join(f"pointer({x})" for x in ["ws", "tables", *called])
     return (f'@entry("{inputs}", "{told(plan.reads.outputs)}")\ndef main({", ".join(["ws", "tables", *called])}):\n'
             f" whole_kernel()\n wide_vectors()\n if {wrong}: return 1\n {name}({passed})\n return 0\n")  # fmt: skip
-

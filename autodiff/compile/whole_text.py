@@ -6,7 +6,8 @@ import numpy as np
 
 from ..types import BOOL
 from .strides import Window
-from .whole_plan import Block, Plan
+from .whole_plan import Plan
+from .whole_steps import Block
 
 
 def name_of(dtype: np.dtype) -> str:
