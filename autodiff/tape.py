@@ -306,6 +306,9 @@ class GradientTape:
         rows = np.eye(y.size, dtype=y.dtype).reshape(y.size, *y.shape) if y.size else np.zeros((1, *y.shape), y.dtype)
         found = self._pull([y], [rows], given, len(rows)) if experimental_use_pfor else self._row_by_row(y, rows, given)
         shaped = [None if c is None else np.reshape(c[: y.size], y.shape + x.shape) for c, x in zip(found, given, strict=True)]
+        for c in shaped:
+            if c is not None:
+                c.origin = self._origin()
         return structure.build([self._answer(c, x, target, unconnected_gradients, y.shape)
                                 for c, x in zip(shaped, given, strict=True)])  # fmt: skip
 
@@ -341,7 +344,9 @@ class GradientTape:
         first, second = found[:n], found[n:]
         if type(first.number) is not Array:
             self._check_rows(_number(first), _number(second), weights)
-        return np.reshape(np.moveaxis(first, 0, 1), shape)
+        answer = np.reshape(np.moveaxis(first, 0, 1), shape)
+        answer.origin = self._origin()
+        return answer
 
     def _check_rows(self, first: np.ndarray, second: np.ndarray, weights: np.ndarray) -> None:
         expected = first * weights.reshape(1, -1, *(1,) * (first.ndim - 2))

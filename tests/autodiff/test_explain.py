@@ -1,6 +1,8 @@
 """Every cause for which a gradient is None: its code, the user's line, and the fix."""
 
 import inspect
+import math
+import pickle
 import threading
 
 import numpy as np
@@ -245,7 +247,70 @@ def inner_gradient_outside_used_again():
     return tape, total, x, tape.explain(total, x)
 
 
+def inner_jacobian_outside():
+    x = Variable([3.0, 1.0])
+    with GradientTape() as tape:
+        with GradientTape() as inner:
+            y = x * x * x
+    first = inner.jacobian(y, x)  # here
+    return tape, first, x, tape.explain(first, x)
+
+
+def left_by_a_function_of_math():
+    x = Variable(2.0)
+    with GradientTape() as tape:
+        y = constant(math.sin(x) + 1.0) * 2.0  # here
+    return tape, y, x, tape.explain(y, x)
+
+
+def left_element_by_element():
+    x = Variable([1.0, 2.0])
+    with GradientTape() as tape:
+        y = constant([float(e) ** 2 for e in x])  # here
+        z = np.sum(y)
+    return tape, z, x, tape.explain(z, x)
+
+
+def left_by_pickle():
+    x = Variable([1.0, 2.0])
+    with GradientTape() as tape:
+        y = pickle.loads(pickle.dumps(x * 2.0))  # here
+        z = y * 2.0
+    return tape, z, x, tape.explain(z, x)
+
+
+def rebound_by_a_cast():
+    x = Variable([1.0, 2.0], name="w")  # here
+    x = x.astype(np.float32)  # here
+    with GradientTape() as tape:
+        y = x * x
+    return tape, y, x, tape.explain(y, x)
+
+
+def only_the_order_counts():
+    x, d = Variable([2.0, 1.0]), constant([5.0, 6.0])
+    with GradientTape() as tape:
+        y = d[np.argsort(x)] * 1.0  # here
+    return tape, y, x, tape.explain(y, x)
+
+
+def another_tape():
+    x = Variable(2.0)
+    with GradientTape() as tape:
+        x * 1.0
+    with GradientTape():
+        y = x * x  # here
+    return tape, y, x, tape.explain(y, x)
+
+
 CAUSES = {
+    inner_jacobian_outside: ("inner-outside", "is a gradient that was taken", "inside the `with` of the outer"),
+    left_by_a_function_of_math: ("left", "float()", "leave float() out"),
+    left_element_by_element: ("left", "float()", "leave float() out"),
+    left_by_pickle: ("left", ".numpy()", "leave .numpy() out"),
+    rebound_by_a_cast: ("rebound", "result of astype", "x.assign"),
+    only_the_order_counts: ("no-derivative", "np.argsort", "smooth"),
+    another_tape: ("not-recorded", "after the tape ended", "inside the `with`"),
     constant_never_watched: ("not-watched", "constant made at", "tape.watch(x)"),
     variable_not_trainable: ("not-watched", "trainable=False", "trainable=True"),
     accessed_variables_not_watched: ("not-watched", "watch_accessed_variables=False", "tape.watch(x)"),
