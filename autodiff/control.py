@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from .array import Argument, Array, Readable, eager, lift, space_of, unknown
+from .array import Argument, Array, Readable, eager, lift, unknown
 from .errors import ArgumentError, ShapeError
 from .graph import SYMBOL, VIEW, Node, walk
 from .inside import NUMERIC, Body, has_number, told, trace_body, unchanging
-from .primitive import TABLE
 from .program import Structure, check_function, flatten, name_of
 from .record import settle
 from .recording import ACTIVE, user_code
@@ -104,9 +103,14 @@ def _predicate(x: Any, of: str) -> Any:
     return x
 
 
-def _finished(nodes: Sequence[Node], f: Callable, how: str, space: Any = None) -> list[Array]:
+def _has_lanes() -> bool:
+    """Whether a function with lanes is traced: a program for one point knows neither branches nor loops."""
+    return ACTIVE.trace is not None and bool(ACTIVE.trace.lanes)
+
+
+def _finished(nodes: Sequence[Node], f: Callable, how: str) -> list[Array]:
     """The results as arrays of the kind that the operands were, told to the watchers as one operation."""
-    arrays = settle([Array(n, space) for n in nodes], name_of(f), how)
+    arrays = settle([Array(n) for n in nodes], name_of(f), how)
     loose = any(n.op is SYMBOL or n.op is VIEW or isinstance(n.attr, Argument) for n in walk(nodes))
     inside = any(getattr(w, "keeps_graphs", False) for w in ACTIVE.watchers)
     if ACTIVE.trace is not None and not loose and not inside:  # made of numbers alone, which eager arrays are made of
@@ -122,7 +126,8 @@ def cond(pred: Any, true_fn: Callable, false_fn: Callable, *operands: Any) -> An
     """true_fn(*operands) where `pred` holds, else false_fn(*operands); only one of them runs.
 
     `pred` is a single condition; both functions return arrays nested alike, of the same shapes and dtypes.  With a predicate
-    for each example of `ad.vmap` both run, and `np.where` chooses.  Raises ArgumentError or ShapeError.
+    for each example of `ad.vmap`, and in functions with lanes, both run, and `np.where` chooses.  Raises ArgumentError or
+    ShapeError.
     """
     check_function(true_fn, "ad.cond")
     check_function(false_fn, "ad.cond")
@@ -130,20 +135,31 @@ def cond(pred: Any, true_fn: Callable, false_fn: Callable, *operands: Any) -> An
     if has_number(pred):
         return (true_fn if bool(pred) else false_fn)(*operands)
     operands = tuple(_read(x) for x in operands)
-    bodies = [trace_body(f, operands, "a branch of ad.cond") for f in (true_fn, false_fn)]
-    yes, no = bodies
-    looks = _agree(
-        [b.structure for b in bodies], [_looks(b) for b in bodies], [told(b.function) for b in bodies],
-        "the branches of ad.cond differ", "what follows has to do with either",
-        "return the same from both: np.broadcast_to(y, shape), y.astype(dtype)",
-    )  # fmt: skip
-    outside = {n: n for b in bodies for n in b.outside()}
-    predicate = lift(pred)
-    if any(n.lane is POINT for n in (predicate, *outside)):
-        nodes = [TABLE["where"].make((predicate, a, b)) for a, b in zip(yes.nodes, no.nodes, strict=True)]
-    else:
-        nodes = choose(predicate, outside, yes.nodes, no.nodes, [(x.shape, x.dtype) for x in looks])
-    return yes.structure.build(_finished(nodes, true_fn, "ad.cond of", space_of(pred, *flatten(operands)[0])))
+    if _has_lanes():
+        return _chosen_by_point(pred, true_fn, false_fn, operands)
+    yes, no = (trace_body(f, operands, "a branch of ad.cond") for f in (true_fn, false_fn))
+    outside = {n: n for n in [*yes.outside(), *no.outside()]}
+    if any(n.lane is POINT for n in (lift(pred), *outside)):
+        return _chosen_by_point(pred, true_fn, false_fn, operands)
+    looks = _agree_on_branches((true_fn, false_fn), (yes.structure, no.structure), (_looks(yes), _looks(no)))
+    nodes = choose(lift(pred), outside, yes.nodes, no.nodes, [(x.shape, x.dtype) for x in looks])
+    return yes.structure.build(_finished(nodes, true_fn, "ad.cond of"))
+
+
+def _agree_on_branches(functions: Sequence[Callable], structures: Sequence[Structure],
+                       looks: Sequence[Sequence[Look]]) -> list[Look]:  # fmt: skip
+    return _agree(structures, looks, [told(f) for f in functions], "the branches of ad.cond differ",
+                  "what follows has to do with either",
+                  "return the same from both: np.broadcast_to(y, shape), y.astype(dtype)")  # fmt: skip
+
+
+def _chosen_by_point(pred: Any, true_fn: Callable, false_fn: Callable, operands: tuple) -> Any:
+    """Both branches as plain Python, and the choice element by element."""
+    (yes, structure), (no, other) = (flatten(f(*operands)) for f in (true_fn, false_fn))
+    for f, values in ((true_fn, yes), (false_fn, no)):
+        _check_numeric(values, f"what {told(f)} returns to ad.cond")
+    _agree_on_branches((true_fn, false_fn), (structure, other), ([look(x) for x in yes], [look(x) for x in no]))
+    return structure.build([np.where(pred, a, b) for a, b in zip(yes, no, strict=True)])
 
 
 # ---- loops without numbers -------------------------------------------------------------------------------------------------
@@ -259,7 +275,7 @@ def _check_numeric(values: Sequence[Any], what: str) -> None:
 
 
 def _refuse_points(nodes: Sequence[Node], leaves: Sequence[Node], what: str) -> None:
-    if any(n.lane is POINT for n in nodes):
+    if _has_lanes() or any(n.lane is POINT for n in nodes):
         raise ArgumentError(f"{what} over values that differ from point to point", why="points would end at different steps",
                             fix="a fixed number of steps: a Python loop, or ad.scan", code="control-points")  # fmt: skip
 
@@ -271,8 +287,8 @@ def scan(f: Callable, init: Any, xs: Any = None, length: int | None = None, reve
     """(carry, ys) of carry, y = f(carry, x) for each x along the first axis of `xs`, the ys stacked along a new first axis.
 
     `init`, `xs` and what f returns may be nested in tuples, lists and dicts; f returns the carry as it got it.  Without `xs`,
-    x is None and f runs `length` times.  With `reverse` the last x comes first, and its y is still the last.  Raises
-    ArgumentError or ShapeError.
+    x is None and f runs `length` times.  With `reverse` the last x comes first, and its y is still the last.  In functions with
+    lanes all steps are written out.  Raises ArgumentError or ShapeError.
     """
     check_function(f, "ad.scan")
     carry, structure = flatten(_read(init))
@@ -295,8 +311,8 @@ def scan(f: Callable, init: Any, xs: Any = None, length: int | None = None, reve
                       "the next step gets what this one returns",
                       "return the carry as f got it; begin with an array of that shape and dtype")  # fmt: skip
 
-    points = any(n.lane is POINT for n in map(lift, (x for x in [*carry, *stacks] if type(x) is Array)))
-    traced = ACTIVE.trace is not None or not all(has_number(x) for x in [*carry, *stacks]) and not points
+    points = _has_lanes() or any(n.lane is POINT for n in map(lift, (x for x in [*carry, *stacks] if type(x) is Array)))
+    traced = not points and (ACTIVE.trace is not None or not all(has_number(x) for x in [*carry, *stacks]))
     if traced or count == 0:
         return _traced_scan(f, step, agree, carry, structure, stacks, of_xs, count, bool(reverse), traced, models)
     carry = [x.copy() if type(x) is Array else x for x in carry]

@@ -506,6 +506,45 @@ def test_a_compiled_loop_that_is_too_long_for_its_reverse():
     assert limited(CAPACITY + 5.5) == pytest.approx(ad.grad(long)(CAPACITY + 5.5))
 
 
+# ---- many points at once -----------------------------------------------------------------------------------------------------
+
+
+def by_point(x):
+    y = ad.scan(lambda c, _: (np.sin(c) + x, None), x, length=3)[0]
+    return ad.cond(y > 1.0, lambda: (np.sqrt(y - 1.0), y), lambda: (y**2, 2.0))[0]
+
+
+def test_values_that_differ_from_point_to_point():
+    """In an equation a branch is chosen for every point, and steps are written out."""
+    points = np.linspace(-1.0, 1.0, 7)
+    leaf = ad.symbol("x", ())
+    y = by_point(Array(leaf)).node
+    (slope,) = ad.forward([y], {leaf: ad.lift(1.0)})
+    values, slopes = evaluate([y, slope], {leaf: points}, points=len(points))
+    np.testing.assert_allclose(values, [by_point(x) for x in points], rtol=1e-13)
+    np.testing.assert_allclose(slopes, [ad.grad(by_point)(x) for x in points], rtol=1e-13)
+    with pytest.raises(ad.ArgumentError, match="point to point") as error:
+        ad.while_loop(lambda y: y < 1.0, lambda y: 2.0 * y, Array(leaf))
+    assert error.value.code == "control-points"
+
+
+def test_functions_with_lanes():
+    def second(x):
+        with ad.GradientTape() as outer:
+            outer.watch(x)
+            with ad.GradientTape() as inner:
+                inner.watch(x)
+                y = ad.scan(lambda c, _: (np.sin(0.7 * c) + x, None), x, length=3)[0]
+            slope = inner.gradient(y, x)
+        return outer.gradient(slope, x)
+
+    x = ad.constant(np.linspace(0.0, 1.0, 5))
+    np.testing.assert_allclose(ad.function(lanes="x")(second)(x).numpy(), second(x).numpy(), rtol=1e-10, atol=1e-12)
+    scale = ad.Variable(2.0)
+    f = ad.function(lanes="x")(lambda x: ad.cond(scale > 0.0, lambda: scale * x, lambda: x))
+    np.testing.assert_allclose(f(x).numpy(), 2.0 * x.numpy())
+
+
 # ---- what is refused --------------------------------------------------------------------------------------------------------
 
 
