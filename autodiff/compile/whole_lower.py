@@ -147,6 +147,8 @@ def is_matrix_product(node: Node) -> bool:
 
 def _product_in_loops(spec: str, a: Node, b: Node) -> Node:
     names = letters(spec)
+    if names.rows and names.columns and names.out.index(names.columns[0]) < names.out.index(names.rows[0]):
+        a, b, names = b, a, Letters(names.b, names.a, names.out)  # the result in the order of its letters
     size = dict(zip(names.a + names.b, a.shape + b.shape, strict=True))
     whole = [names.a] * (not names.columns) + [names.b] * (not names.rows)
     # an operand with every letter is read as it lies; else the columns run fastest, next to each other in b and in the result

@@ -2,8 +2,9 @@
 
 A `Loop` is a fused nest over one shape: elementwise work, sums over axes, copies into windows of larger blocks (stack,
 concatenate, scatter).  A `Product` multiplies matrices, a `Call` is a function of the library, a `Fill` writes zeros, `Bodies`
-are plans inside the plan (choices and loops).  A step has a level, the first at which all that it reads is there; loops of one level and shape that share something
-are one.  What a step needs from another one is stored, unless it is so cheap that every loop computes it anew.
+are plans inside the plan (choices and loops).  A step has a level, the first at which all that it reads is there; loops of one
+level and shape that share something are one.  What a step needs from another one is stored, unless it is so cheap that every
+loop computes it anew.
 """
 
 from __future__ import annotations

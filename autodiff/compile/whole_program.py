@@ -32,7 +32,8 @@ class WholeProgram:
         self._given = [(n.shape, n.dtype) for n in plan.reads.inputs]
         tables = np.concatenate([*text.tables, np.zeros(1, np.int64)])
         # `ascontiguousarray` makes a scalar a vector
-        self._known = [np.ascontiguousarray(n.attr.value).reshape(n.shape) for n in plan.constants]
+        # as they are now: who changes an array afterwards does not change the program
+        self._known = [np.array(n.attr.value, order="C") for n in plan.constants]
         self._tables = tables
         self._workspaces: list[np.ndarray] = []  # those that no call is using
         self._lock = threading.Lock()
