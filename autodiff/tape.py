@@ -552,7 +552,7 @@ class GradientTape:
     def _by_graph(self, targets: Sequence[Array], seeds: Sequence[Any], sources: Sequence[Any], batch: int) -> list[Any]:
         """In a function with lanes: what the graph says, in which points are known to be independent."""
         assert ACTIVE.trace is not None
-        if batch or self._history.shadow:
+        if batch or any(cut.kind == "paused" for cut in self._history.cuts):
             what = "a jacobian" if batch else "a tape that does not record all operations"
             raise CompileError(f"{what} in a function with lanes", why="there derivatives are taken from the formulas",
                                fix="leave lanes= out of ad.function", code="lanes")  # fmt: skip

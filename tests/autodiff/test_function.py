@@ -598,3 +598,31 @@ def test_memory_is_flat():
         tracemalloc.stop()
         gc.enable()
     assert after - before < 20_000
+
+
+def test_lanes_choose_and_step_as_whole_arrays_do():
+    def loss_and_gradient(w, x):
+        with GradientTape() as outer:
+            outer.watch(w)
+            with GradientTape() as inner:
+                inner.watch(x)
+                u = np.where(x > 0.5, np.sin(w[0] * x), w[1] * x**2) * np.floor(3.0 * x)
+            loss = np.mean((inner.gradient(u, x) + u) ** 2)
+        return loss, outer.gradient(loss, w)
+
+    w, x = constant([1.3, 0.7]), constant(np.linspace(0.0, 1.0, 37))
+    same(ad.function(loss_and_gradient, lanes="x")(w, x), loss_and_gradient(w, x))
+
+
+def test_lanes_do_not_pass_over_what_a_tape_left_out():
+    def gradient(w, x):
+        with GradientTape() as tape:
+            tape.watch(w)
+            with tape.stop_recording():
+                factor = w * x
+            loss = np.mean(factor * w)
+        return tape.gradient(loss, w)
+
+    with pytest.raises(ad.CompileError, match="does not record all operations") as error:
+        ad.function(gradient, lanes="x")(constant(2.0), constant(np.ones(5)))
+    assert error.value.code == "lanes" and "test_function.py:" in error.value.where
