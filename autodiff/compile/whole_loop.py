@@ -128,7 +128,7 @@ class LoopText:
         loop = self.loop
         windows = [w for w in loop.loads if w.shape == loop.shape] + [w for _, w in loop.stores]
         strides = [w.strides for w in windows] + [self._sum_strides(n) for n in loop.sums]
-        order = range(len(loop.shape))
+        order = list(range(len(loop.shape)))
         if not loop.stores and windows:  # sums alone may be walked in the order of what is read
             longest = max(windows, key=lambda w: sum(n for n, s in zip(w.shape, w.strides, strict=True) if s))
             order = sorted(order, key=lambda axis: -abs(longest.strides[axis]))

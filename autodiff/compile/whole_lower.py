@@ -7,8 +7,9 @@ digits; a contraction that is no product of matrices becomes a sum over a broadc
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def _logaddexp2(a: Array, b: Array) -> Array:
     return np.where(a == b, a + 1.0, np.maximum(a, b) + np.log1p(np.exp(-LN2 * np.abs(a - b))) / LN2)
 
 
-WRITTEN = {"sech2": _sech2, "expit": _expit, "cosine": _cosine, "logaddexp": _logaddexp, "logaddexp2": _logaddexp2}
+WRITTEN: dict[str, Callable] = {"sech2": _sech2, "expit": _expit, "cosine": _cosine, "logaddexp": _logaddexp, "logaddexp2": _logaddexp2}
 
 
 def lowered(outputs: Iterable[Node]) -> list[Node]:
@@ -82,7 +83,7 @@ def _lower(outputs: Iterable[Node], new: dict[int, Node]) -> None:
 
 def _written(node: Node, args: tuple[Node, ...]) -> Node | None:
     """What a node is made of, if it is to be written out."""
-    op = node.op
+    op: Any = node.op
     if getattr(op, "passes", None) is not None:
         return args[op.passes]
     if op.name in WRITTEN:

@@ -56,7 +56,7 @@ class Plan:
             return False
         return root is a and a.shape == shape or root.shape == () and root.serial not in self.heavy
 
-    def _seen(self, a: Node, shape: tuple[int, ...] | None) -> int:
+    def _seen(self, a: Node, shape: tuple[int, ...] | None) -> float:
         """The level from which on `a` can be read."""
         root = self.root(a)
         if is_leaf(root) or root.op is CONSTANT:
@@ -64,7 +64,7 @@ class Plan:
         return self.level[root.serial] + (0 if self.inline(a, shape) else 1)
 
     def _set_levels(self) -> None:
-        self.level: dict[int, int] = {}
+        self.level: dict[int, float] = {}
         self.work: dict[int, int] = {}
         readers: dict[int, list[Node]] = defaultdict(list)
         fixed = {n.serial for n in self.reads.outputs}  # what is stored anyhow
@@ -97,7 +97,7 @@ class Plan:
         self.work[node.serial] = min(work, 1 << 20)
         return work
 
-    def is_local(self, root: Node, level: int) -> bool:
+    def is_local(self, root: Node, level: float) -> bool:
         """Whether loops of this level compute a fused value themselves rather than load it."""
         return root.serial not in self.stored or self.level[root.serial] >= level
 
@@ -120,7 +120,7 @@ class Plan:
         roots: dict[tuple[float, tuple[int, ...]], list[Loop]] = defaultdict(list)
         for node in self.nodes:
             level, operands = self.level[node.serial], self.reads.operands[node.serial]
-            if not math.prod(node.shape):
+            if 0 in node.shape:
                 continue
             if is_fused(node) and node.serial in self.stored:
                 store = (node, self.reads.window[node.serial])
@@ -183,8 +183,7 @@ class Plan:
         last = [max(places, default=i) for i, places in enumerate(read)]
         cuts = _cuts(last)
         for i, node in enumerate(work):
-            piece = bisect_right(cuts, i)
-            self.level[node.serial] = loop.level + piece / (len(cuts) + 1)
+            self.level[node.serial] = loop.level + bisect_right(cuts, i) / (len(cuts) + 1)
         pieces = [Loop(loop.level + k / (len(cuts) + 1), loop.shape) for k in range(len(cuts) + 1)]
         for i, node in enumerate(work):
             if node.serial not in self.stored and bisect_right(cuts, last[i]) > bisect_right(cuts, i):
@@ -269,7 +268,7 @@ class Plan:
                 steps.append(Call(level, name, node, windows, tuple(parameters)))
         return steps
 
-    def _bodies(self, level: int, node: Node, args: list[Window]) -> Bodies:
+    def _bodies(self, level: float, node: Node, args: list[Window]) -> Bodies:
         body = node.attr
         if node.op.name == "cond":
             plans = [Plan(body.leaves, graphs, [FLOAT] * len(graphs)) for graphs in (body.yes, body.no)]

@@ -49,10 +49,14 @@ class WholeProgram:
             self._main = load(self.source).main
             return time.perf_counter() - start
 
+    def _compiled(self) -> Callable:
+        self.compile()
+        assert self._main is not None
+        return self._main
+
     def __call__(self, *numbers: np.ndarray) -> list[np.ndarray]:
         """Fresh arrays, one an output; raises MatrixError where numpy raises LinAlgError."""
-        if self._main is None:
-            self.compile()
+        main = self._main or self._compiled()
         if self._untidy:
             numbers = tuple([np.ascontiguousarray(x, self._given[i][1]).reshape(self._given[i][0]) if i in self._untidy else x
                              for i, x in enumerate(numbers)])  # fmt: skip
@@ -62,7 +66,7 @@ class WholeProgram:
             workspace = aligned(self.plan.workspace, np.dtype(np.uint8))
         outputs = [np.empty(shape, dtype) for shape, dtype in self._fresh]
         try:
-            wrong = self._main(workspace, self._tables, *numbers, *self._known, *outputs)
+            wrong = main(workspace, self._tables, *numbers, *self._known, *outputs)
         except TypeError:
             if not self._look_at(numbers):
                 raise
