@@ -47,7 +47,13 @@ def _logaddexp2(a: Array, b: Array) -> Array:
     return np.where(a == b, a + 1.0, np.maximum(a, b) + np.log1p(np.exp(-LN2 * np.abs(a - b))) / LN2)
 
 
-WRITTEN: dict[str, Callable] = {"sech2": _sech2, "expit": _expit, "cosine": _cosine, "logaddexp": _logaddexp, "logaddexp2": _logaddexp2}
+WRITTEN: dict[str, Callable] = {
+    "sech2": _sech2,
+    "expit": _expit,
+    "cosine": _cosine,
+    "logaddexp": _logaddexp,
+    "logaddexp2": _logaddexp2,
+}
 
 
 def lowered(outputs: Iterable[Node]) -> list[Node]:

@@ -125,11 +125,11 @@ class Plan:
             if is_fused(node) and node.serial in self.stored:
                 store = (node, self.reads.window[node.serial])
                 roots[level, node.shape].append(Loop(level, node.shape, [store]))
-            elif node.op is TABLE["sum"] and math.prod(operands[0].shape):
+            elif node.op is TABLE["sum"] and 0 not in operands[0].shape:
                 roots[level, operands[0].shape].append(Loop(level, operands[0].shape, sums=[node]))
             elif node.op.name in JOINS:
                 for a, window in zip(operands, self._parts(node), strict=True):
-                    if math.prod(a.shape):
+                    if 0 not in a.shape:
                         at = self._seen(a, a.shape)
                         roots[at, a.shape].append(Loop(at, a.shape, [(a, window)]))
         loops: list[Step] = []
