@@ -33,6 +33,11 @@ _written: dict[tuple, Sweep | None] = {}
 _met: dict[int, int] = {}
 
 
+def known_sweep(links: Sequence[tuple | None], end: int | None, starts: Sequence[int | None]) -> Sweep | None:
+    """The sweep from one number to all of `starts`, if it has been written down."""
+    return _written.get((*links, (end,), tuple(starts), 0))
+
+
 def sweep_of(
     records: Sequence[Any], links: Sequence[tuple | None], places: Mapping[int, int], targets: Sequence[int],
     sources: Sequence[int], batch: int,
