@@ -80,7 +80,8 @@ class Peer:
         def given(n: int, dim: int, rng: np.random.Generator) -> np.ndarray:
             return (points + 1) / 2
 
-        recipe = pinn.Recipe(network=pinn.MLP(problem.sizes[1:-1]), points=len(points), dtype=dtype, sampling=given)
+        recipe = pinn.Recipe(network=pinn.MLP(problem.sizes[1:-1]), points=len(points), dtype=dtype, sampling=given,
+                             stages=[pinn.Adam()])  # fmt: skip
         supply = Supply(stated, recipe.network)
         self.objective = Objective.of(stated, supply, recipe, np.random.default_rng(0), threads)
         # our matrices are (outputs, inputs)

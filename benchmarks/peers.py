@@ -26,7 +26,7 @@ from peer_problems import PROBLEMS, Problem
 from pinn.plots.style import CYCLE, GREY, blank, styled, tidy
 
 WORKER = str(Path(__file__).with_name("peer_worker.py"))
-TOLERANCE = {"float64": 1e-10, "float32": 2e-3}
+TOLERANCE, LIKE_FLOAT64 = {"float64": 1e-10, "float32": 2e-3}, 1e-11
 # Freed pages are kept and large: without this JAX and PyTorch return big temporaries to the kernel at every call and take the
 # page faults again (up to twice the time), which is glibc's doing, not theirs.
 MALLOC = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(2**34), "MALLOC_TOP_PAD_": str(2**28),
@@ -168,6 +168,8 @@ def compare(problem: Problem, workers: Sequence[Worker], options: argparse.Names
                 errors[name] = distance(saved, reference)
                 if not errors[name] < TOLERANCE[options.dtype]:
                     raise SystemExit(f"{problem.title}: {' '.join(name)} is {errors[name]:.1e} away; nothing was timed")
+                if options.dtype == "float32" and errors[name] < LIKE_FLOAT64:
+                    raise SystemExit(f"{problem.title}: {' '.join(name)} is only {errors[name]:.1e} away: it is not in float32")
             calls[name] = partial(each.sample, problem, formulation)
     series = dict(zip(calls, alternate(list(calls.values()), options.rounds), strict=True))
     short = short_calls(problem, [each for each in workers if each.library.asked(options)])
