@@ -17,7 +17,8 @@ from pinn.jetspace.location import failure_location
 FIXES = {
     "truth value": "use np.where, or & and | between conditions",
     "'Array' object is not callable": "write u and u.x, not u(x, t): a field is already its value at the point",
-    "len() of a scalar": "an unknown has no list of points: there is nothing to sum or loop over",
+    "a scalar has no length": "an unknown has no list of points: there is nothing to sum or loop over",
+    "float() would cut": "use np.sin, not math.sin, and so on",
     "can be converted to Python scalars": "use np.sin, not math.sin, and so on",
     "only length-1 arrays": "use np.sin, not math.sin, and so on",
     "for ^": "write u**2 for a square",
@@ -71,7 +72,7 @@ def call(function: Callable[..., Any], known: Mapping[str, Any], role: str) -> A
     except PinnError:
         raise
     except ad.AutodiffError as error:
-        fix = "use np.sin, not math.sin, and so on" if error.what.startswith("float()") else error.fix
+        fix = next((fix for said, fix in FIXES.items() if error.what.startswith(said)), error.fix)
         where = failure_location(error.__traceback__) or locate(function)
         raise ProblemError(f"{role}: {error.what}", where=where, why=error.why, fix=fix, code=error.code) from error
     except Exception as error:
