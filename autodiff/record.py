@@ -207,10 +207,19 @@ def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array, plac
 
     Only if one has a place and the like has been recorded before; `pattern_of` and `Record`, written out.
     """
+    if len(xs) == 2 and type(xs[0]) is Array and type(xs[1]) is Array and not kwargs:  # the usual case, without lists
+        a, b = xs
+        serials: Sequence[int] = (a.serial, b.serial)
+        first, second = places.get(a.serial), places.get(b.serial)
+        numbers: Sequence[Any] = (a.number, b.number)
+        x, z = numbers
+        pattern = known_patterns.get((rule, x.shape, x.dtype, z.shape, z.dtype))
+        if pattern is None or pattern.needs is None or first is None and second is None or not pattern.whole:
+            return None
+        return _kept(pattern, serials, numbers, y), (pattern, len(places), first, second)
     key: list[Any] = [rule]
     link: list[Any] = [None, len(places)]
-    numbers: list[Any] = []
-    serials: list[int] = []
+    numbers, serials = [], []
     connected = False
     for x in xs:
         kind = type(x)
@@ -246,11 +255,15 @@ def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array, plac
     if pattern is None or pattern.needs is None or not connected or not pattern.whole:
         return None
     link[0] = pattern
+    return _kept(pattern, serials, numbers, y), tuple(link)
+
+
+def _kept(pattern: Pattern, serials: Sequence[int], numbers: Sequence[Any], y: Array) -> Record:
     record = _new(Record)
     record.function, record.code, record.at = y.origin
     record.pattern, record.ins, record.outs = pattern, serials, (y.serial,)
     record.shared, record._step = False, None
-    arguments, results = pattern.needs
+    arguments, results = pattern.needs  # type: ignore[misc]
     if arguments or results:
         kept = record.kept = [None] * (len(numbers) + 1)
         for i in arguments:
@@ -260,7 +273,7 @@ def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array, plac
             kept[-1] = y.number
     else:
         record.kept = NOTHING
-    return record, tuple(link)
+    return record
 
 
 CONNECTED = (True,)
