@@ -126,8 +126,9 @@ class Objective:
         counts = [share_points(recipe.points, patch.region, patch.names, patch.is_interior) for patch in patches]
         clouds = tuple(sample(patch.region, n, recipe.sampling, rng) for patch, n in zip(patches, counts, strict=True))
         weights = tuple(np.array([weigh(patch.terms[owner], recipe.weighting) for owner in patch.owners]) for patch in patches)
-        bound = tuple(patch.bind(cloud, threads, recipe.dtype) for patch, cloud in zip(patches, clouds, strict=True))
-        return Objective(patches, clouds, weights, bound, supply.layout.size, threads, recipe.dtype)
+        dtype = recipe.dtypes(recipe.stages[0])[0] if recipe.stages else "float64"
+        bound = tuple(patch.bind(cloud, threads, dtype) for patch, cloud in zip(patches, clouds, strict=True))
+        return Objective(patches, clouds, weights, bound, supply.layout.size, threads, dtype)
 
     def with_clouds(self, clouds: Sequence[Cloud]) -> Objective:
         """The same objective over other points, one cloud for each patch."""
@@ -140,6 +141,18 @@ class Objective:
         """The same objective with other weights, by patch one for each residual."""
         weights = tuple(np.array(weight, float) for weight in weights)
         return replace(self, weights=weights, last=Last([None], [[]]))
+
+    def with_dtype(self, dtype: str) -> Objective:
+        """The same objective, computed in float64 or float32; itself where it is."""
+        if dtype == self.dtype:
+            return self
+        bound = tuple(patch.bind(cloud, self.threads, dtype) for patch, cloud in zip(self.patches, self.clouds, strict=True))
+        return replace(self, bound=bound, dtype=dtype, last=Last([None], [[]]))
+
+    @property
+    def eps(self) -> float:
+        """The rounding unit of what is computed."""
+        return float(np.finfo(self.dtype).eps)
 
     def balanced(self, recipe: Recipe, theta: np.ndarray) -> Objective:
         """The same objective with the weights that the recipe's Balance measures at `theta`; itself if the recipe has none."""

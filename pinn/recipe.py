@@ -20,6 +20,8 @@ from pinn.sampling import sobol
 from pinn.weighting import Balance
 
 Points = int | Mapping[str, int]
+DTYPES = ("float64", "float32", "mixed")
+
 Weights = float | Mapping[str, float] | Balance
 
 
@@ -27,6 +29,7 @@ Weights = float | Mapping[str, float] | Balance
 class Stage:
     """One optimizer, for `iterations` steps or `seconds` or a `share` of the time that is left, or until it stops by itself.
 
+    `dtype` is that of its evaluations, as in `Recipe`, which is asked where none is said: `Stage(Adam(), dtype="float32")`.
     Raises RecipeError for what is no optimizer and for limits that are not positive.
     """
 
@@ -35,6 +38,7 @@ class Stage:
     seconds: float | None = None
     share: float | None = None
     name: str = ""
+    dtype: str | None = None
 
     def __post_init__(self) -> None:
         if not offers(self.optimizer, ("init", "step", "carry")):
@@ -45,6 +49,8 @@ class Stage:
         for name, value in (("seconds", self.seconds), ("share", self.share)):
             if value is not None:
                 positive(value, f"the {name} of a stage", f"Stage(Adam(), {name}={30 if name == 'seconds' else 0.2})")
+        if self.dtype is not None:
+            check_dtype(self.dtype)
         if not self.name:
             member = getattr(self.optimizer, "member", None)
             title = type(self.optimizer).__name__ if member is None else member.__name__.replace("_", " ")
@@ -59,6 +65,7 @@ class Recipe:
     points      number of points of the interior, or numbers by the name of a condition, an equation or a region
     stages      optimizers or Stages, one after the other, each from the best parameters of the one before
     weighting   a Balance, or the weight of every condition against the equations, or weights by name; losses are mean squares
+    dtype       float64, float32, or mixed: each stage in float32 until rounding shows in the gradient, then in float64
     resample    iterations between fresh points, an Adaptive, or False for the same points throughout
     seconds     the time of training; compiling is not counted
     tolerance   stop when the loss is this share of the loss at the start
@@ -101,15 +108,18 @@ class Recipe:
             else:
                 whole(self.resample, "the number of iterations between fresh points", "Recipe(resample=500)")
                 object.__setattr__(self, "resample", Adaptive(every=int(self.resample)))
-        if self.dtype not in ("float64", "float32"):
-            raise RecipeError(f"dtype={self.dtype!r} is not offered", why="kernels compute in float64 or float32",
-                              fix='dtype="float64"')
+        check_dtype(self.dtype)
         if self.seconds is not None:
             positive(self.seconds, "the time", "Recipe(seconds=60)")
         if self.tolerance is not None and not (isinstance(self.tolerance, numbers.Real) and 0 <= self.tolerance < 1):
             raise RecipeError(f"tolerance={self.tolerance!r}", why="it is a share of the first loss", fix="tolerance=1e-14")
         if not callable(self.sampling):
             raise RecipeError(f"sampling={self.sampling!r} is no way of drawing points", fix="sampling=pinn.sampling.sobol")
+
+    def dtypes(self, stage: Stage) -> tuple[str, ...]:
+        """The types that a stage computes in, one after the other; optimizers keep theta and their memory in float64."""
+        said = stage.dtype or self.dtype
+        return ("float32", "float64") if said == "mixed" else (said,)
 
     @property
     def adaptive(self) -> Adaptive | None:
@@ -187,6 +197,13 @@ def read_stages(stages: Any) -> tuple[Stage, ...]:
     if not listed:
         raise RecipeError("the recipe has no stages", why="nothing would be trained", fix="stages=[Adam(), SSBroyden()]")
     return tuple(stage if isinstance(stage, Stage) else Stage(stage) for stage in listed)
+
+
+def check_dtype(said: Any) -> None:
+    """RecipeError unless `said` is one of DTYPES."""
+    if said not in DTYPES:
+        raise RecipeError(f"dtype={said!r} is not offered", fix='dtype="float64"',
+                          why="kernels compute in float64 or float32, or 'mixed': in float32 first and in float64 at the end")
 
 
 def whole(value: Any, what: str, fix: str) -> None:

@@ -30,7 +30,7 @@ from pinn.events import (
 )
 from pinn.history import History, Row
 from pinn.objective import Objective
-from pinn.optimizers import State
+from pinn.optimizers import Optimizer, State
 from pinn.problem import Problem
 from pinn.recipe import Recipe, Stage, complete
 from pinn.sampling import Cloud, sample
@@ -44,6 +44,8 @@ STUCK_ROUNDS = 3       # fresh clouds in a row on which an optimizer stops at on
 STUCK_STEPS = 20
 SETTLED_ROUNDS = 20    # fresh clouds in a row on which the residual is no smaller than before
 SETTLED_GAIN = 0.9
+FELT = 0.05             # of the gradient: as much rounding to float32 sends a mixed stage on in float64
+FELT_EVERY = 25         # iterations, at least, between two looks at it
 
 Requests = tuple[Request, ...]
 Events = Generator[Event, Requests | None, Any]
@@ -151,11 +153,14 @@ def training(
     before = time.perf_counter()
     objective.check(theta)
     objective = objective.balanced(recipe, theta)
-    if recipe.adaptive is not None:
-        objective.compile_residuals()
     # one step of every optimizer, thrown away, compiles whatever it asks for
     for stage in recipe.stages or ():
-        stage.optimizer.step(objective, stage.optimizer.init(objective, theta))
+        for dtype in recipe.dtypes(stage):
+            typed = objective.with_dtype(dtype)
+            stage.optimizer.step(typed, stage.optimizer.init(typed, theta))
+    if recipe.adaptive is not None and recipe.stages:
+        for dtype in recipe.dtypes(recipe.stages[-1]):
+            objective.with_dtype(dtype).compile_residuals()
     clock = time.perf_counter()
     first_loss = objective.loss_and_gradient(theta)[0]
     session = Session(problem, supply, recipe, seed, threads, fresh_rng, begun, clock - before, clock,
@@ -189,12 +194,16 @@ class Stint:
         self.goal = (session.recipe.tolerance or 0.0) * session.first_loss
         # a short first stage only finds the valley; fresh points are for the stages that settle in it
         last = index == len(session.recipe.stages or ()) - 1
+        self.dtypes, self.looked = session.recipe.dtypes(stage), 0
         self.adaptive: Adaptive | None = session.recipe.adaptive if last else None
         self.settled = Settled()
 
     def run(self, objective: Objective, theta: np.ndarray) -> Events:
         """Step until something ends the stage: (objective, best theta, steps so far, its reason, the reason to stop it all)."""
         session, optimizer, clock = self.session, self.stage.optimizer, time.perf_counter
+        if objective.dtype not in self.dtypes:
+            objective = objective.with_dtype(self.dtypes[0])
+        coarse = objective.dtype != self.dtypes[-1]
         try:
             state = optimizer.init(objective, theta)
         except NumericsError as error:
@@ -218,10 +227,10 @@ class Stint:
                 ended = f"{iteration:,d} iterations done"
             elif now >= deadline:
                 ended = f"its {deadline - clock():.3g} s are used up" if deadline < session.deadline else "time"
-            elif state.stop is not None and not every:
+            elif state.stop is not None and not every and not coarse:
                 ended = state.stop
             renew = every and ended is None and (state.stop is not None or iteration - renewed >= every)
-            if now < due and ended is None and not renew:
+            if now < due and ended is None and not renew and state.stop is None:
                 continue
             # -- from here on: now and then
             if ended == "time":
@@ -239,6 +248,10 @@ class Stint:
                     renew = True
                 elif isinstance(request, Checkpoint) and self.checkpoint is not None:
                     self.checkpoint(session.solution(objective, best.theta, self.before + iteration, "running"))
+            if coarse and ended is None and (state.stop is not None or self._felt(objective, state, iteration)):
+                objective, coarse = objective.with_dtype(self.dtypes[-1]), False
+                renew = renew and state.stop is None
+                state, best = refined(optimizer, objective, state, best)
             if renew and ended is None:
                 stopped = state.stop
                 ended = self.settled.judge(iteration - renewed, stopped)
@@ -257,6 +270,14 @@ class Stint:
                          best.theta)
         session.rows.append(Row(event.stage, self.before + iteration, seconds, best.loss, terms, errors))
         return event
+
+    def _felt(self, objective: Objective, state: State, iteration: int) -> bool:
+        """Whether the gradient of a state, computed in a coarse type, differs from that in the last type of the stage."""
+        if iteration - self.looked < FELT_EVERY:
+            return False
+        self.looked = iteration
+        _, gradient = objective.with_dtype(self.dtypes[-1]).loss_and_gradient(state.theta)
+        return not np.linalg.norm(state.gradient - gradient) <= FELT * np.linalg.norm(gradient)
 
     def _renew(self, objective: Objective, theta: np.ndarray) -> tuple[Objective, float]:
         """The objective on fresh points of the interior, and the root mean square of its residual on an even cloud."""
@@ -292,6 +313,14 @@ class Settled:
         if self.stale < SETTLED_ROUNDS:
             return None
         return f"residual on fresh points no longer falls: {self.least:.3g} was the least, {self.stale} clouds ago"
+
+
+def refined(optimizer: Optimizer, objective: Objective, state: State, best: State) -> tuple[State, State]:
+    """A state and the best one, carried to an objective that computes more exactly: the lower of both is the best there."""
+    loss, gradient = objective.loss_and_gradient(best.theta)
+    best = replace(best, loss=loss, gradient=gradient, stop=None)
+    state = optimizer.carry(objective, state)
+    return state, state if state.loss <= best.loss else best
 
 
 def stop_of(requests: Requests | None) -> str | None:

@@ -9,7 +9,7 @@ import numpy as np
 from pinn.errors import RecipeError
 from pinn.optimizers.compiled import compiled
 from pinn.optimizers.line_search import EPS, StrongWolfe
-from pinn.optimizers.oracle import Oracle, State, begin, moved
+from pinn.optimizers.oracle import Oracle, State, begin, grain, moved
 from pinn.optimizers.stopping import Progress, Stopping, nothing_lower
 
 
@@ -154,13 +154,13 @@ class LBFGS:
                 break
             failures.append(found.failure)
         else:
-            return replace(state, evaluations=evaluations, stop=nothing_lower(state.loss, failures))
+            return replace(state, evaluations=evaluations, stop=nothing_lower(state.loss, failures, grain(oracle)))
         trial = found.trial
         s, y = trial.theta - state.theta, trial.gradient - gradient
         curvature = float(np.dot(s, y))
         if curvature > EPS * float(np.sqrt(np.dot(s, s) * np.dot(y, y))):
             pairs = pairs.append(s, y, curvature, self.memory)
-        progress, stop = self.stopping.judge(state.memory.progress, state.loss, trial.loss, trial.gradient)
+        progress, stop = self.stopping.judge(state.memory.progress, state.loss, trial.loss, trial.gradient, grain(oracle))
         memory = Memory(pairs, progress)
         return State(trial.theta, trial.loss, trial.gradient, state.iteration + 1, evaluations, stop, memory)
 

@@ -11,7 +11,7 @@ import scipy.linalg
 
 from pinn.errors import RecipeError
 from pinn.optimizers.line_search import EPS
-from pinn.optimizers.oracle import Oracle, State, begin, evaluate, moved
+from pinn.optimizers.oracle import Oracle, State, begin, evaluate, grain, moved
 from pinn.optimizers.stopping import Progress, Stopping
 
 TREND = 30  # the iterations of damping over which its trend is judged
@@ -134,7 +134,7 @@ class LevenbergMarquardt:
             reason = f"Jacobian not finite at iteration {state.iteration}, at loss {state.loss:.6g}"
             return replace(state, evaluations=evaluations, stop=reason)
         model = Model.of(jacobian, residual)
-        radius, smallest = memory.radius, EPS * max(float(np.linalg.norm(state.theta)), EPS)
+        radius, smallest = memory.radius, grain(oracle) * max(float(np.linalg.norm(state.theta)), EPS)
         ratio = self.late_ratio if state.iteration >= SETTLING and risen(memory.dampings) else self.ratio
         while True:
             best = None
@@ -158,11 +158,11 @@ class LevenbergMarquardt:
             radius /= 9
             if radius < smallest:
                 reason = (
-                    f"no damped Gauss-Newton step decreases the loss {state.loss:.6g} in float64, "
+                    f"no damped Gauss-Newton step decreases the loss {state.loss:.6g} beyond rounding, "
                     f"down to a length of {radius:.3g} for parameters of length {np.linalg.norm(state.theta):.3g}"
                 )
                 return replace(state, evaluations=evaluations, stop=reason)
-        progress, stop = self.stopping.judge(memory.progress, state.loss, loss, gradient)
+        progress, stop = self.stopping.judge(memory.progress, state.loss, loss, gradient, grain(oracle))
         dampings = (*memory.dampings, log10(damping))[-TREND:]
         return State(theta, loss, gradient, state.iteration + 1, evaluations, stop, Memory(radius, dampings, progress))
 

@@ -8,12 +8,17 @@ from math import copysign, isfinite, sqrt
 import numpy as np
 
 from pinn.errors import RecipeError
-from pinn.optimizers.oracle import Oracle, State, evaluate
+from pinn.optimizers.oracle import EPS, Oracle, State, evaluate, grain
 
-EPS = float(np.finfo(np.float64).eps)
 # Losses closer than this share of their size are told apart by their slopes. The rounding of a sum of squares is some EPS, but
 # residuals are small differences of large terms, and their rounding is that of the terms (Hager & Zhang take 1e-6).
 ROUNDING = 1e-10
+COARSE = 1e3  # the same for oracles that are coarser than float64, in units of their rounding
+
+
+def rounding(eps: float) -> float:
+    """The share of a loss below which losses are told apart by their slopes, for an oracle of this rounding unit."""
+    return ROUNDING if eps <= EPS else COARSE * eps
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +99,7 @@ class StrongWolfe:
     def __call__(self, oracle: Oracle, state: State, direction: np.ndarray, first: float) -> Search:
         """Search along `direction` `(size,)`, which must descend, from the trial step `first`; one evaluation a trial."""
         start = Trial(0.0, state.loss, float(np.dot(state.gradient, direction)), state.theta, state.gradient)
-        noise = ROUNDING * abs(start.loss)
+        noise = rounding(grain(oracle)) * abs(start.loss)
         low, high = start, None  # low: the best sufficient decrease so far; high: the other end, None before one is known
         wall = float("inf")  # the shortest step that was not finite
         width = float("inf")

@@ -10,11 +10,14 @@ import numpy as np
 
 from pinn.errors import NumericsError, RecipeError
 
+EPS = float(np.finfo(np.float64).eps)
+
 
 class Oracle(Protocol):
     """A function of one flat float64 vector `theta` of `size` entries; where it has a residual, loss = sum(residual**2).
 
-    Arrays returned belong to the caller: a later call never writes into them.
+    Arrays returned belong to the caller: a later call never writes into them.  An oracle that computes in another precision
+    than float64 says so by an attribute `eps`, the distance of 1 to the next number (see `grain`).
     """
 
     @property
@@ -54,6 +57,11 @@ class Optimizer(Protocol):
     def init(self, oracle: Oracle, theta: np.ndarray) -> State: ...
     def step(self, oracle: Oracle, state: State) -> State: ...
     def carry(self, oracle: Oracle, state: State) -> State: ...
+
+
+def grain(oracle: Oracle) -> float:
+    """The rounding unit of what an oracle computes: its `eps`, that of float64 where it says nothing."""
+    return float(getattr(oracle, "eps", EPS))
 
 
 def evaluate(oracle: Oracle, theta: np.ndarray) -> tuple[float, np.ndarray, bool]:

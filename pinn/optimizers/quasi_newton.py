@@ -11,7 +11,7 @@ import scipy.linalg
 
 from pinn.optimizers.compiled import compiled
 from pinn.optimizers.line_search import EPS, StrongWolfe, first_step
-from pinn.optimizers.oracle import Oracle, State, begin, moved
+from pinn.optimizers.oracle import Oracle, State, begin, grain, moved
 from pinn.optimizers.stopping import Progress, Stopping, nothing_lower
 
 # A member of the Broyden family: (b, h, size) -> (tau, phi), with b = s.B s / y.s and h = y.H y / y.s (B the inverse of H).
@@ -214,14 +214,14 @@ class QuasiNewton:
                     break
             failures.append(found.failure if found else "the quasi-Newton direction does not descend")
             if not inverse.scaled:
-                return replace(state, evaluations=evaluations, stop=nothing_lower(state.loss, failures))
+                return replace(state, evaluations=evaluations, stop=nothing_lower(state.loss, failures, grain(oracle)))
             inverse, direction = InverseHessian.identity(oracle.size), -state.gradient
         trial = found.trial
         s, y = trial.theta - state.theta, trial.gradient - state.gradient
         # B s = -a g, because s = -a H g: s.B s costs no product.
         b = -trial.step * float(np.dot(s, state.gradient)) / (float(np.dot(y, s)) or 1.0)
         inverse, direction = inverse.updated(self.member, s, y, b, trial.gradient)
-        progress, stop = self.stopping.judge(state.memory.progress, state.loss, trial.loss, trial.gradient)
+        progress, stop = self.stopping.judge(state.memory.progress, state.loss, trial.loss, trial.gradient, grain(oracle))
         memory = Memory(inverse, direction, progress)
         return State(trial.theta, trial.loss, trial.gradient, state.iteration + 1, evaluations, stop, memory)
 

@@ -39,15 +39,21 @@ class Stopping:
                 fix="tolerance_gradient=1e-14, tolerance_loss=2.2e-16, patience=10",
             )
 
-    def judge(self, past: Progress, before: float, loss: float, gradient: np.ndarray) -> tuple[Progress, str | None]:
-        """The past after a step from loss `before` to `loss` with `gradient` `(size,)`, and the reason to stop, if any."""
+    def judge(
+        self, past: Progress, before: float, loss: float, gradient: np.ndarray, eps: float = 0.0
+    ) -> tuple[Progress, str | None]:
+        """The past after a step from loss `before` to `loss` with `gradient` `(size,)`, and the reason to stop, if any.
+
+        No decrease below the rounding unit `eps` of the oracle counts, whatever was asked for.
+        """
+        least = max(self.loss, eps)
         lowest = min(past.lowest, before)
-        won = lowest - loss > self.loss * max(abs(lowest), abs(loss))
+        won = lowest - loss > least * max(abs(lowest), abs(loss))
         standstill = 0 if won else past.standstill + 1
         now = Progress(past.first_gradient, min(lowest, loss), standstill, before - loss)
         reason = self.flat(past, gradient)
         if reason is None and standstill >= self.patience:
-            reason = f"relative decrease of the loss below {self.loss:.2g} in {standstill} steps in a row, at loss {loss:.6g}"
+            reason = f"relative decrease of the loss below {least:.2g} in {standstill} steps in a row, at loss {loss:.6g}"
         return now, reason
 
     def flat(self, past: Progress, gradient: np.ndarray) -> str | None:
@@ -60,8 +66,9 @@ class Stopping:
         return f"gradient small: largest entry {largest:.3g}, {self.gradient:.2g} of the {past.first_gradient:.3g} at the start"
 
 
-def nothing_lower(loss: float, failures: list[str]) -> str:
-    """The sentence for line searches that all failed, the last one along steepest descent."""
+def nothing_lower(loss: float, failures: list[str], eps: float = 0.0) -> str:
+    """The sentence for line searches that all failed, the last along steepest descent, at a rounding unit `eps`."""
+    real = "float64" if eps <= float(np.finfo(np.float64).eps) else "float32"
     if not any("finite" in failure for failure in failures):
-        return f"line search cannot decrease the loss {loss:.6g} in float64: {', then by steepest descent '.join(failures)}"
+        return f"line search cannot decrease the loss {loss:.6g} in {real}: {', then by steepest descent '.join(failures)}"
     return f"line search finds no finite loss below {loss:.6g}: {', then by steepest descent '.join(failures)}"

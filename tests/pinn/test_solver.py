@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-from pinn import LBFGS, MLP, Adam, Box, Dirichlet, Problem, Recipe, SSBroyden, Stage
+from pinn import LBFGS, MLP, Adam, Box, Dirichlet, Problem, Recipe, SSBroyden, Stage, load, solve
 from pinn.adaptive import Adaptive
 from pinn.errors import NumericsError, RecipeError
 from pinn.events import Checkpoint, Compiled, Finished, Progress, Resample, StageEnded, Started, Stop
+from pinn.objective import Objective
 from pinn.recipe import complete, default, share_points
 from pinn.sampling import sample, sobol
 from pinn.solver import Settled, train
@@ -267,3 +268,53 @@ def test_options_are_read_before_anything_begins(options):
         train(PROBLEM, SMALL, **options)
     assert str(next(iter(options))).rstrip("s") in str(caught.value) or "time" in str(caught.value)
     assert caught.value.fix
+
+
+# -- precision
+FLAT = poisson(equations=[lambda u, x: u.xx / 10 + np.sin(np.pi * x)], exact=lambda x: 10 * np.sin(np.pi * x) / np.pi**2)
+
+
+def test_float32_ends_with_a_reason_and_its_result_loads(tmp_path):
+    solution = solve(FLAT, recipe(SSBroyden(), dtype="float32"), seconds=20.0)
+    assert solution.seconds < 15
+    assert "in float32" in solution.stop_reason or "decrease of the loss below 1.2e-07" in solution.stop_reason
+    assert solution.errors["u"]["relative_l2"] < 1e-2 and solution.theta.dtype == np.float64
+    kept = load(solution.save(tmp_path / "solution.npz"), FLAT)
+    assert kept.recipe.dtype == "float32"
+    np.testing.assert_array_equal(kept.theta, solution.theta)
+
+
+@pytest.mark.parametrize(("said", "dtypes"), [
+    ({"dtype": "mixed"}, [("float32", "float64"), ("float32", "float64")]),
+    ({"dtype": "float32"}, [("float32",), ("float32",)]), ({}, [("float64",), ("float64",)])])
+def test_a_stage_computes_in_what_it_says_and_else_in_what_its_recipe_says(said, dtypes):
+    given = recipe(Adam(), SSBroyden(), **said)
+    assert [given.dtypes(stage) for stage in given.stages] == dtypes
+    assert given.dtypes(Stage(Adam(), dtype="float32")) == ("float32",)
+
+
+@pytest.mark.parametrize("optimizer", [SSBroyden(), LBFGS()], ids=["SSBroyden", "LBFGS"])
+def test_mixed_goes_on_in_float64_where_float32_ends(optimizer):
+    coarse, mixed, exact = (train(FLAT, recipe(Stage(optimizer, iterations=1500), dtype=dtype))
+                            for dtype in ("float32", "mixed", "float64"))
+    assert mixed.steps > coarse.steps and "float32" not in mixed.stop_reason
+    # two paths never end at the same loss: float32 stops far above, mixed within the spread of paths
+    assert mixed.loss < 0.5 * coarse.loss and mixed.loss < 100 * exact.loss
+
+
+def test_a_float32_stage_hands_its_parameters_to_a_float64_stage():
+    listener = Listener()
+    stages = Stage(Adam(1e-2), iterations=50, dtype="float32"), Stage(SSBroyden(), iterations=300)
+    solution = train(FLAT, recipe(*stages), callbacks=[listener])
+    early, late = (event for event in listener.of(StageEnded))
+    assert (early.stage, late.stage) == ("Adam", "self scaled broyden")
+    first = next(event for event in listener.of(Progress) if event.stage == late.stage)
+    assert first.loss <= listener.of(Progress)[0].loss and solution.loss < 1e-4
+    supply = solution.supply
+    objective = Objective.of(FLAT, supply, complete(recipe(*stages), FLAT), np.random.default_rng(0))
+    assert objective.dtype == "float32" and objective.eps == pytest.approx(1.19e-7, rel=0.01)
+    sharp = objective.with_dtype("float64")
+    loss, gradient = objective.loss_and_gradient(solution.theta)
+    assert loss != sharp.loss_and_gradient(solution.theta)[0] and sharp.with_dtype("float64") is sharp
+    theta = supply.initial(np.random.default_rng(3))
+    assert objective.loss(theta) == pytest.approx(sharp.loss(theta), rel=1e-5)
