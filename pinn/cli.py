@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pinn import run
-from pinn.callbacks import Interrupt, progress, report
+from pinn.callbacks import Interrupt, profile_rows, progress, report
 from pinn.errors import PinnError, ProblemError, RecipeError
 from pinn.template import write_template
 from pinn.version import __version__
@@ -80,6 +80,7 @@ def solve(
     threads: Annotated[int | None, typer.Option(help="Threads of the kernels; results do not depend on it.")] = None,
     out: Annotated[Path | None, typer.Option(help="Folder for the results instead of results/<problem>/<run>.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue from the results already in the folder.")] = False,
+    profile: Annotated[bool, typer.Option("--profile", help="Show where the time went, beside the machine's peak.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors.")] = False,
 ) -> None:
     """Solve a problem, watch it, and write table, pictures and solution to a folder."""
@@ -104,13 +105,15 @@ def solve(
             None if note is None else partial(note, "finishing this step; press Ctrl-C again to abort at once"))))
         try:
             solution = run.solve_and_report(stated, recipe, seconds=seconds, seed=seed, threads=threads, out=out,
-                                            resume=resume, callbacks=tuple(callbacks), file=path)
+                                            resume=resume, profile=profile, callbacks=tuple(callbacks), file=path)
         except KeyboardInterrupt:
             stack.close()
             raise SystemExit(_fail("aborted by Ctrl-C; nothing more was written", ABORTED)) from None
     if not quiet:
         folder = getattr(solution, "folder", None) or out
         show_rows(console, f"{stated.name}", report(solution, folder))
+        if getattr(solution, "profile", None) is not None:
+            show_rows(console, "where the time went", profile_rows(solution.profile))
 
 
 @app.command("list")

@@ -25,10 +25,13 @@ from pinn.events import Callback
 from pinn.history import History
 from pinn.objective import check_names
 from pinn.problem import Problem
+from pinn.profile import read_profile
 from pinn.recipe import Recipe, complete, share_points
 from pinn.solution import Solution
 from pinn.solver import train
 from pinn.source import Origin, read_problem
+from pinn.stopwatch import RESULTS as WRITING
+from pinn.stopwatch import Stopwatch, timed
 from pinn.supply import Supply
 
 # Problems lie beside the packages, in a checkout as in an installed wheel.
@@ -76,10 +79,11 @@ def load_problem(path: str | Path, overrides: Mapping[str, str] | None = None) -
 # -- solving
 def solve(
     problem: Problem, recipe: Recipe | None = None, *, seconds: float | None = None, seed: int = 0, threads: int | None = None,
-    out: str | Path | None = None, resume: bool = False, callbacks: Sequence[Callback] = (),
+    out: str | Path | None = None, resume: bool = False, profile: bool = False, callbacks: Sequence[Callback] = (),
 ) -> Solution:  # fmt: skip
     """Solve a problem; with `out` also write its results into that folder, and with `resume` begin from what lies there.
 
+    With `profile` the solution says where the time went (see `pinn.profile.read_profile`).
     Raises ProblemError, RecipeError, NumericsError or FileError before any training.
     """
     if not isinstance(problem, Problem):
@@ -90,10 +94,12 @@ def solve(
                            fix="solve(problem) with the problem as it was stated")
     if out is not None:
         return solve_and_report(problem, recipe, seconds=seconds, seed=seed, threads=threads, out=Path(out), resume=resume,
-                                callbacks=callbacks)
+                                profile=profile, callbacks=callbacks)
+    stopwatch = Stopwatch() if profile else None
     problem, origin = named(problem)
-    solution = train(problem, recipe, seconds=seconds, seed=seed, threads=threads, callbacks=callbacks)
-    return replace(solution, gallery=write_plots, saver=save_solution, origin=origin)
+    solution = train(problem, recipe, seconds=seconds, seed=seed, threads=threads, callbacks=callbacks, stopwatch=stopwatch)
+    return replace(solution, gallery=write_plots, saver=save_solution, origin=origin,
+                   profile=read_profile(stopwatch, solution.threads))
 
 
 def named(problem: Problem, file: Path | None = None) -> tuple[Problem, Origin]:
@@ -106,7 +112,8 @@ def named(problem: Problem, file: Path | None = None) -> tuple[Problem, Origin]:
 
 def solve_and_report(
     problem: Problem, recipe: Recipe | None = None, *, seconds: float | None = None, seed: int = 0, threads: int | None = None,
-    out: str | Path | None = None, resume: bool = False, callbacks: Sequence[Callback] = (), file: Path | None = None,
+    out: str | Path | None = None, resume: bool = False, profile: bool = False, callbacks: Sequence[Callback] = (),
+    file: Path | None = None,
 ) -> Solution:  # fmt: skip
     """Solve a problem and write `summary.json`, `history.csv`, `solution.npz` and pictures to `results/<problem>/<run>/`.
 
@@ -114,6 +121,7 @@ def solve_and_report(
     training begins from the latest run in `results/<problem>/`, or that in `out`; `file` is where the problem was read from.
     Raises as `solve`.
     """
+    stopwatch = Stopwatch() if profile else None
     problem, origin = named(problem, file)
     home = RESULTS / origin.name
     before = _resumed(Path(out) if out is not None else _latest(home), problem, recipe) if resume else None
@@ -133,9 +141,13 @@ def solve_and_report(
         solution = finish(train(
             problem, recipe, seconds=seconds, seed=seed, threads=threads, callbacks=callbacks,
             start=None if before is None else before.weights,
-            checkpoint=lambda so_far: write_data(finish(so_far), bench)))
-        write_data(solution, bench)
-        write_plots(solution, bench)
+            checkpoint=lambda so_far: write_data(finish(so_far), bench), stopwatch=stopwatch))
+        with timed(stopwatch, WRITING):
+            write_data(solution, bench)
+            write_plots(solution, bench)
+        if stopwatch is not None:  # once more: the pictures took their time, too
+            solution = replace(solution, profile=read_profile(stopwatch, solution.threads))
+            write_data(solution, bench)
     return solution
 
 
@@ -160,7 +172,8 @@ def summary(solution: Solution) -> dict[str, Any]:
         "residual_rms": solution.residual_rms, "loss": solution.loss, "seconds": solution.seconds,
         "seconds_compile": solution.seconds_compile, "steps": solution.steps, "stop_reason": solution.stop_reason,
         "network": {**(network or {"kind": repr(solution.recipe.network)}), "parameters": int(solution.weights.size)},
-        "points": solution.points, "versions": versions()})
+        "points": solution.points, "versions": versions(),
+        **({} if solution.profile is None else {"profile": solution.profile})})
 
 
 @contextmanager

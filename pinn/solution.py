@@ -52,8 +52,8 @@ class Solution:
     `weights` are the trained parameters, `theta` is another name for them unless an unknown has it; `errors` by unknown the
     relative L2 and greatest absolute error against the exact solution on a dense grid, {} where it is not known;
     `residual_rms` that of the equations on fresh points; `seconds` the whole time with `seconds_compile` in it; `points` the
-    number of points by region; `folder` where it was written; `origin` what makes its problem again.  Every unknown is an
-    attribute: `solution.u(x=0.5, t=1.0)`.
+    number of points by region; `profile` where the time went, where that was asked; `folder` where it was written; `origin`
+    what makes its problem again.  Every unknown is an attribute: `solution.u(x=0.5, t=1.0)`.
     """
 
     problem: Problem
@@ -71,6 +71,7 @@ class Solution:
     seconds_compile: float = 0.0
     steps: int = 0
     points: dict[str, int] = field(default_factory=dict)
+    profile: dict[str, Any] | None = None
     folder: Path | None = None
     origin: Any = None
     gallery: Callable[[Solution, Path], list[Path]] | None = None

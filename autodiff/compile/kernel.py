@@ -65,6 +65,10 @@ class Kernel:
             self._functions[P] = load(self.emitter(P).source).call
         return self._functions[P]
 
+    def is_compiled(self, P: int) -> bool:
+        """Whether a call with this tile has nothing to compile any more."""
+        return P in self._functions and bool(self._functions[P].signatures)  # type: ignore[attr-defined]
+
     def source(self, count: int = 1 << 30) -> str:
         """The generated Python source, for reading."""
         return self.emitter(self.tile(count)).source

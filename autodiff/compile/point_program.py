@@ -135,6 +135,11 @@ class PointProgram:
         vectors = {"theta": np.full(self.size, 0.1), "scale": np.ones(self.terms), "tangent": np.ones(self.size)}
         return first_call(Bound(kernel, packed, 1), *[vectors[v] for v in kernel.vectors])
 
+    def is_compiled(self, kind: str, points: int = 1 << 30, dtype: str = "float64") -> bool:
+        """Whether a call of this kind, over this number of points, has nothing to compile any more."""
+        kernel = self._kernels.get((kind, {"float64": "f64", "float32": "f32"}[np.dtype(dtype).name]))
+        return kernel is not None and kernel.is_compiled(kernel.tile(points))
+
     def gemm_flops(self, kind: str = "loss_and_gradient") -> int:
         """Floating point operations of the matrix products, per point."""
         return self.kernel(kind).plan.gemm_flops()

@@ -5,7 +5,8 @@ from pinn.callbacks.history import Collect
 from pinn.callbacks.interrupt import Interrupt
 from pinn.callbacks.lines import Lines
 from pinn.callbacks.panel import Panel
+from pinn.callbacks.profile import profile_rows
 from pinn.callbacks.progress import progress
 from pinn.callbacks.report import report
 
-__all__ = ["CheckpointEvery", "Collect", "Interrupt", "Lines", "Panel", "progress", "report"]
+__all__ = ["CheckpointEvery", "Collect", "Interrupt", "Lines", "Panel", "profile_rows", "progress", "report"]

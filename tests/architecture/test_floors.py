@@ -44,7 +44,7 @@ FLOORS = {
         __init__
         run template
         solver plots callbacks archive
-        solution
+        solution profile
         objective
         supply source
         recipe
@@ -54,12 +54,13 @@ FLOORS = {
         sampling
         geometry optimizers networks history
         events
-        errors version
+        errors version stopwatch peak
     """,
 }
 
 # Rooms that know no automatic differentiation, and rooms with a shorter list than their floor gives them.
-WITHOUT_AUTODIFF = set("errors version events history optimizers networks geometry sampling adaptive plots callbacks".split())
+WITHOUT_AUTODIFF = set(
+    "errors version stopwatch peak events history optimizers networks geometry sampling adaptive plots callbacks".split())
 NOTHING_ELSE = {"autodiff.transforms": {"errors", "types", "graph", "primitive", "array"}}
 
 # Who may use which distribution: a package, or single rooms of it.
@@ -68,7 +69,7 @@ DISTRIBUTIONS = {
     "scipy": {"autodiff", "pinn", "problems"},
     "numba": {"autodiff.compile", "pinn.optimizers", "pinn.archive"},
     "llvmlite": {"autodiff.compile"},
-    "threadpoolctl": {"pinn.solver", "pinn.run", "pinn.cli"},
+    "threadpoolctl": {"pinn.solver", "pinn.run", "pinn.cli", "pinn.peak"},
     "matplotlib": {"pinn.plots"},
     "rich": {"pinn.callbacks", "pinn.cli"},
     "typer": {"pinn.cli"},
