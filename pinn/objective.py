@@ -14,6 +14,7 @@ from pinn.geometry import Region
 from pinn.problem import Problem
 from pinn.recipe import Recipe, Weights, share_points
 from pinn.sampling import Cloud, sample
+from pinn.stopwatch import SAMPLING, Stopwatch, timed
 from pinn.supply import Supply
 from pinn.weighting import Balance
 
@@ -108,7 +109,8 @@ class Objective:
     last: Last = field(default_factory=lambda: Last([None], [[]]))
 
     @staticmethod
-    def of(problem: Problem, supply: Supply, recipe: Recipe, rng: np.random.Generator, threads: int = 1) -> Objective:
+    def of(problem: Problem, supply: Supply, recipe: Recipe, rng: np.random.Generator, threads: int = 1,
+           stopwatch: Stopwatch | None = None) -> Objective:  # fmt: skip
         """The objective of a problem under a complete recipe, with clouds drawn from `rng`.
 
         Raises RecipeError for points or weights of a name that no term or region has, and NumericsError for given values that
@@ -124,10 +126,12 @@ class Objective:
         patches = tuple(Patch.of(region, terms, supply) for region, terms in groups)
         check_names(recipe, problem.terms)
         counts = [share_points(recipe.points, patch.region, patch.names, patch.is_interior) for patch in patches]
-        clouds = tuple(sample(patch.region, n, recipe.sampling, rng) for patch, n in zip(patches, counts, strict=True))
+        with timed(stopwatch, SAMPLING):
+            clouds = tuple(sample(patch.region, n, recipe.sampling, rng) for patch, n in zip(patches, counts, strict=True))
         weights = tuple(np.array([weigh(patch.terms[owner], recipe.weighting) for owner in patch.owners]) for patch in patches)
         dtype = recipe.dtypes(recipe.stages[0])[0] if recipe.stages else "float64"
-        bound = tuple(patch.bind(cloud, threads, dtype) for patch, cloud in zip(patches, clouds, strict=True))
+        with timed(stopwatch, SAMPLING):
+            bound = tuple(patch.bind(cloud, threads, dtype) for patch, cloud in zip(patches, clouds, strict=True))
         return Objective(patches, clouds, weights, bound, supply.layout.size, threads, dtype)
 
     def with_clouds(self, clouds: Sequence[Cloud]) -> Objective:

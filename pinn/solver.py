@@ -32,9 +32,11 @@ from pinn.history import History, Row
 from pinn.objective import Objective
 from pinn.optimizers import Optimizer, State
 from pinn.problem import Problem
+from pinn.profile import TimedOptimizer, watched
 from pinn.recipe import Recipe, Stage, complete
 from pinn.sampling import Cloud, sample
 from pinn.solution import Solution, dense_points, errors_at, evaluate_exact
+from pinn.stopwatch import BUILD, CALLBACKS, COMPILE, ERRORS, RESULTS, SAMPLING, Stopwatch, timed
 from pinn.supply import Supply
 
 PROBE = 2_000          # points at which errors are watched during training
@@ -59,12 +61,13 @@ def available_threads() -> int:
 def train(
     problem: Problem, recipe: Recipe | None = None, *, seconds: float | None = None, seed: int = 0, threads: int | None = None,
     callbacks: Sequence[Callback] = (), start: np.ndarray | None = None,
-    checkpoint: Callable[[Solution], Any] | None = None,
+    checkpoint: Callable[[Solution], Any] | None = None, stopwatch: Stopwatch | None = None,
 ) -> Solution:  # fmt: skip
     """Solve a problem: the stages of `recipe` for at most `seconds` of training, from `start` `(size,)` or a fresh network.
 
-    Every event goes to every callback; `checkpoint` receives the solution so far when one asks for it.  Raises RecipeError,
-    ProblemError and NumericsError before the first step; afterwards numbers that are not finite end a stage, never the run.
+    Every event goes to every callback; `checkpoint` receives the solution so far when one asks for it; a `stopwatch` shows
+    afterwards where the time went.  Raises RecipeError, ProblemError and NumericsError before the first step; afterwards
+    numbers that are not finite end a stage, never the run.
     """
     threads = available_threads() if threads is None else threads
     for said, least, name in ((threads, 1, "threads"), (seed, 0, "seed")):
@@ -75,7 +78,7 @@ def train(
                           fix="callbacks=[print]")
     if seconds is not None:
         recipe = replace(recipe or Recipe(), seconds=seconds)
-    run = training(problem, complete(recipe, problem), seed, threads, start, checkpoint)
+    run = training(problem, complete(recipe, problem), seed, threads, start, checkpoint, stopwatch)
     # The threads of the kernels are the only ones: those of BLAS spin, and what is left for BLAS here is small.
     with threadpool_limits(1, "blas"):
         requests: Requests | None = None
@@ -84,7 +87,8 @@ def train(
                 event = run.send(requests)
             except StopIteration as end:
                 return end.value
-            requests = emit(event, callbacks)
+            with timed(stopwatch, CALLBACKS):
+                requests = emit(event, callbacks)
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,9 +108,14 @@ class Session:
     first_loss: float
     probe: Probe
     rows: list[Row]
+    stopwatch: Stopwatch | None = None
 
     def solution(self, objective: Objective, theta: np.ndarray, steps: int, reason: str) -> Solution:
         """The solution at `theta`, measured."""
+        with timed(self.stopwatch, ERRORS):
+            return self._measured(objective, theta, steps, reason)
+
+    def _measured(self, objective: Objective, theta: np.ndarray, steps: int, reason: str) -> Solution:
         problem, supply = self.problem, self.supply
         return Solution(
             problem=problem, recipe=self.recipe, supply=supply, weights=theta, seed=self.seed, threads=self.threads,
@@ -138,33 +147,35 @@ class Probe:
 
 def training(
     problem: Problem, recipe: Recipe, seed: int, threads: int, start: np.ndarray | None,
-    checkpoint: Callable[[Solution], Any] | None,
+    checkpoint: Callable[[Solution], Any] | None, stopwatch: Stopwatch | None,
 ) -> Events:  # fmt: skip
     """One run as a generator: yields events, is sent requests, returns the solution."""
     begun = time.perf_counter()
     weights_rng, cloud_rng, fresh_rng = np.random.default_rng(seed).spawn(3)
-    supply = Supply(problem, recipe.network)
-    objective = Objective.of(problem, supply, recipe, cloud_rng, threads)
+    with timed(stopwatch, BUILD):
+        supply = Supply(problem, recipe.network)
+        objective = watched(Objective.of(problem, supply, recipe, cloud_rng, threads, stopwatch), stopwatch)
     theta = supply.initial(weights_rng) if start is None else np.array(start, float)
     if theta.shape != (objective.size,):
         raise RecipeError(f"the start has {theta.size} parameters, the network {objective.size}",
                           why="a run is resumed with the network that it began with", fix="give the same recipe, or start anew")
     reason = stop_of((yield Started(problem, recipe, seed, objective.size, objective.points(), recipe.seconds)))
     before = time.perf_counter()
-    objective.check(theta)
-    objective = objective.balanced(recipe, theta)
-    # one step of every optimizer, thrown away, compiles whatever it asks for
-    for stage in recipe.stages or ():
-        for dtype in recipe.dtypes(stage):
-            typed = objective.with_dtype(dtype)
-            stage.optimizer.step(typed, stage.optimizer.init(typed, theta))
-    if recipe.adaptive is not None and recipe.stages:
-        for dtype in recipe.dtypes(recipe.stages[-1]):
-            objective.with_dtype(dtype).compile_residuals()
+    with timed(stopwatch, COMPILE):
+        objective.check(theta)
+        objective = objective.balanced(recipe, theta)
+        # one step of every optimizer, thrown away, compiles whatever it asks for
+        for stage in recipe.stages or ():
+            for dtype in recipe.dtypes(stage):
+                typed = objective.with_dtype(dtype)
+                stage.optimizer.step(typed, stage.optimizer.init(typed, theta))
+        if recipe.adaptive is not None and recipe.stages:
+            for dtype in recipe.dtypes(recipe.stages[-1]):
+                objective.with_dtype(dtype).compile_residuals()
     clock = time.perf_counter()
     first_loss = objective.loss_and_gradient(theta)[0]
     session = Session(problem, supply, recipe, seed, threads, fresh_rng, begun, clock - before, clock,
-                      clock + (recipe.seconds or np.inf), first_loss, Probe(problem, supply), [])
+                      clock + (recipe.seconds or np.inf), first_loss, Probe(problem, supply), [], stopwatch)
     reason = stop_of((yield Compiled(session.seconds_compile))) or reason
     steps, ended = 0, ""
     for index, stage in enumerate(recipe.stages or ()):
@@ -200,7 +211,10 @@ class Stint:
 
     def run(self, objective: Objective, theta: np.ndarray) -> Events:
         """Step until something ends the stage: (objective, best theta, steps so far, its reason, the reason to stop it all)."""
-        session, optimizer, clock = self.session, self.stage.optimizer, time.perf_counter
+        session, clock = self.session, time.perf_counter
+        optimizer: Optimizer = self.stage.optimizer
+        if session.stopwatch is not None:
+            optimizer = TimedOptimizer(optimizer, session.stopwatch)
         if objective.dtype not in self.dtypes:
             objective = objective.with_dtype(self.dtypes[0])
         coarse = objective.dtype != self.dtypes[-1]
@@ -247,7 +261,9 @@ class Stint:
                 elif isinstance(request, Resample):
                     renew = True
                 elif isinstance(request, Checkpoint) and self.checkpoint is not None:
-                    self.checkpoint(session.solution(objective, best.theta, self.before + iteration, "running"))
+                    solution = session.solution(objective, best.theta, self.before + iteration, "running")
+                    with timed(session.stopwatch, RESULTS):
+                        self.checkpoint(solution)
             if coarse and ended is None and (state.stop is not None or self._felt(objective, state, iteration)):
                 objective, coarse = objective.with_dtype(self.dtypes[-1]), False
                 renew = renew and state.stop is None
@@ -256,7 +272,8 @@ class Stint:
                 stopped = state.stop
                 ended = self.settled.judge(iteration - renewed, stopped)
                 if ended is None:
-                    objective, size = self._renew(objective, best.theta)
+                    with timed(session.stopwatch, SAMPLING):
+                        objective, size = self._renew(objective, best.theta)
                     ended = self.settled.watch(size)
                     state = optimizer.carry(objective, best if stopped is not None else state)
                     best, renewed = state, iteration
@@ -264,7 +281,8 @@ class Stint:
 
     def _progress(self, objective: Objective, best: State, iteration: int, seconds: float, insist: bool) -> Progress:
         session, stage = self.session, self.stage
-        errors = session.probe.look(best.theta, seconds, insist)
+        with timed(session.stopwatch, ERRORS):
+            errors = session.probe.look(best.theta, seconds, insist)
         terms = objective.terms(best.theta)
         event = Progress(stage.name, iteration, stage.iterations, best.loss, terms, errors, seconds, session.recipe.seconds,
                          best.theta)
