@@ -170,7 +170,10 @@ def custom_gradient(f: Callable) -> Callable:
             return result  # plain numbers in, plain numbers out
         code, at = user_code(2)
         values = [v.read() if isinstance(v, Variable) else v for v in values]
-        outputs = [eager(v.number if isinstance(v, Array) else np.asarray(v), (name_of(f), code, at)) for v in values]
+        numbers = [v.number if isinstance(v, Array) else np.asarray(v) for v in values]
+        if ACTIVE.trace is not None and not hasattr(gradient, "repeats"):
+            numbers = _noted(gradient, [*inputs, *variables], variables, numbers)
+        outputs = [eager(y, (name_of(f), code, at)) for y in numbers]
         if ACTIVE.watchers:
             for v in [*variables, *[x for x in inputs if isinstance(x, Variable)]]:
                 v.read()  # a tape that was paused while f ran watches them too
@@ -209,9 +212,12 @@ class Rule:
     seeds: tuple[Node, ...]
     arguments: tuple[Node, ...]
     gradients: tuple[Node | None, ...]
+    error: Exception | None = None  # why there is no such graph, to be raised by who needs it
 
     def at(self, args: Sequence[Node], cotangent: Node) -> list[Node | None]:
         """The gradients for the cotangent of one result."""
+        if self.error is not None:
+            raise self.error
         seeds = {s: broadcast(lift(0.0), s.shape) for s in self.seeds}
         seeds[self.seeds[self.result]] = broadcast(cotangent, self.seeds[self.result].shape)
         put = seeds | dict(zip(self.arguments, args, strict=True))
@@ -263,6 +269,47 @@ def _traced(f: Callable, args: tuple, kwargs: dict, inputs: Sequence[Any]) -> An
     return structure.build(outputs)
 
 
+def _noted(gradient: Callable, models: Sequence[Any], variables: Sequence[Variable], numbers: Sequence[Any]) -> list[Any]:
+    """In a function that is traced: the same results, of which derivatives from outside are taken by the user's pullback."""
+    trace, home = ACTIVE.trace, ACTIVE.__dict__
+    at = [i for i, x in enumerate(models) if isinstance(x, (Array, Variable)) and x.dtype.kind == "f"]
+    if trace is None or not at or not any(type(y) is Array for y in numbers):
+        return list(numbers)
+    nodes = [trace.result(x.read_unwatched() if isinstance(x, Variable) else x) for x in (models[i] for i in at)]
+    ys = [lift(y) for y in numbers]
+    seeds = [unknown("cotangent", y.shape, y.dtype) for y in ys]
+    watchers, home["watchers"] = ACTIVE.watchers, [trace]  # tapes do not record what may never be asked for
+    grads: list[Any] = [None] * len(models)
+    error: Exception | None = None
+    try:
+        given = [eager(Array(s), ("gradient", *user_code(2))) for s in seeds]
+        grads = call_gradient(gradient, given, len(models) - len(variables), variables)
+    except (TraceError, DifferentiationError) as found:
+        error = found
+    finally:
+        home["watchers"] = watchers
+    stand_ins = [unknown("argument", x.shape, x.dtype) for x in nodes]
+    exchange = {x: s for x, s in zip(nodes, stand_ins, strict=True) if x.args or x.op is SYMBOL}
+    wanted = [None if grads[i] is None else _of_shape(trace.result(_read(grads[i])), x) for i, x in zip(at, nodes, strict=True)]
+    found = [None if g is None else substitute([g], exchange, rebuild)[0] for g in wanted]
+    # what the user's function uses besides its arguments: inputs of the program, whose own derivatives count in the second order
+    own = {n.serial for n in (*seeds, *stand_ins)}
+    others = [n for n in walk([g for g in found if g is not None]) if n.op is SYMBOL and n.serial not in own]
+    more = [unknown("argument", n.shape, n.dtype) for n in others]
+    found = [None if g is None else substitute([g], dict(zip(others, more, strict=True)), rebuild)[0] for g in found]
+    rules = [Rule(k, tuple(seeds), (*stand_ins, *more), (*found, *[None] * len(more)), error) for k in range(len(ys))]
+    return [Array(CUSTOM.make((*nodes, *others, y), rule)) for y, rule in zip(ys, rules, strict=True)]
+
+
+def _read(x: Any) -> Any:
+    return x.read_unwatched() if isinstance(x, Variable) else x
+
+
+def _of_shape(gradient: Node, argument: Node) -> Node:
+    node = broadcast(gradient, argument.shape)
+    return node if node.dtype == argument.dtype else Array(node).astype(argument.dtype).node
+
+
 # ---- recomputing -------------------------------------------------------------------------------------------------------
 
 
@@ -303,6 +350,7 @@ def recompute_grad(f: Callable) -> Callable:
                 grads = [next(rest) if isinstance(x, (Array, Variable)) and x.dtype.kind == "f" else None for x in inputs]
                 return (grads, list(rest)) if variables else grads
 
+            gradient.repeats = True  # type: ignore[attr-defined]  # its derivative is that of f itself
             return result, gradient
 
         return custom_gradient(once)(*args)
