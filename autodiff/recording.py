@@ -98,8 +98,8 @@ class Active(threading.local):
 
     def remove(self, watcher: Watcher, home: dict[str, Any]) -> None:
         """Stops watching in the thread whose `__dict__` of this is `home`; generators may end out of order, and anywhere."""
-        home["watchers"] = [w for w in home["watchers"] if w is not watcher]
-        if not home["watchers"]:
+        home["watchers"] = rest = [w for w in home["watchers"] if w is not watcher]
+        if not rest:
             if home is self.__dict__:
                 np.seterr(**self.errstate)
             else:
@@ -157,7 +157,11 @@ def user_frame() -> FrameType:
 
 def user_place() -> Place:
     """Where the user is."""
-    return Place(*user_code(2))
+    frame = sys._getframe(2)
+    code = frame.f_code
+    if known_files.get(code.co_filename, True):
+        return Place(*user_code(2))
+    return Place(code, frame.f_lasti)
 
 
 class Event:
