@@ -235,7 +235,8 @@ def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array, plac
             number = x
             link.append(None)
             serials.append(0)
-        elif kind in WRITTEN and (type(rule) is not np.ufunc or kind is int and x and -64 <= x <= 64 or kind is float and is_simple(x)):
+        elif kind in WRITTEN and (type(rule) is not np.ufunc or kind is int and x and -64 <= x <= 64
+                                  or kind is float and is_simple(x)):  # fmt: skip
             key.append(kind)
             key.append(x)
             continue
