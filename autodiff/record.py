@@ -207,19 +207,28 @@ def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array, plac
 
     Only if one has a place and the like has been recorded before; `pattern_of` and `Record`, written out.
     """
-    if len(xs) == 2 and type(xs[0]) is Array and type(xs[1]) is Array and not kwargs:  # the usual case, without lists
+    if not kwargs and len(xs) == 2:  # the usual cases first, without lists
         a, b = xs
-        serials: Sequence[int] = (a.serial, b.serial)
-        first, second = places.get(a.serial), places.get(b.serial)
-        numbers: Sequence[Any] = (a.number, b.number)
-        x, z = numbers
-        pattern = known_patterns.get((rule, x.shape, x.dtype, z.shape, z.dtype))
-        if pattern is None or pattern.needs is None or first is None and second is None or not pattern.whole:
+        x = a.number if type(a) is Array else a
+        z = b.number if type(b) is Array else b
+        if type(x) is np.ndarray and type(z) is np.ndarray:
+            s, t = (a.serial if x is not a else 0), (b.serial if z is not b else 0)
+            pattern = known_patterns.get((rule, x.shape, x.dtype, z.shape, z.dtype))
+            first, second = places.get(s), places.get(t)
+            if pattern is None or pattern.needs is None or not pattern.whole or first is None and second is None:
+                return None
+            return _kept(pattern, (s, t), (x, z), y), (pattern, len(places), first, second)
+    elif not kwargs and len(xs) == 1 and type(xs[0]) is Array:
+        (a,) = xs
+        x = a.number
+        pattern = known_patterns.get((rule, x.shape, x.dtype))
+        if pattern is None or pattern.needs is None or not pattern.whole or a.serial not in places:
             return None
-        return _kept(pattern, serials, numbers, y), (pattern, len(places), first, second)
+        return _kept(pattern, (a.serial,), (x,), y), (pattern, len(places), places[a.serial])
     key: list[Any] = [rule]
     link: list[Any] = [None, len(places)]
-    numbers, serials = [], []
+    numbers: list[Any] = []
+    serials: list[int] = []
     connected = False
     for x in xs:
         kind = type(x)
