@@ -23,7 +23,7 @@ LOG = logging.getLogger("autodiff")
 NOTED: list[str] = []  # where single precision was noted, once
 NOTHING: tuple[Any, ...] = ()
 WRITTEN = {int, float, bool, str, type(None)}  # arguments that are part of a formula
-BOUNDS = {int, type(None)}
+BOUNDS, NUMERIC = {int, type(None)}, {int, float}
 _new = object.__new__
 
 
@@ -218,6 +218,12 @@ def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array, plac
             if pattern is None or pattern.needs is None or not pattern.whole or first is None and second is None:
                 return None
             return _kept(pattern, (s, t), (x, z), y), (pattern, len(places), first, second)
+        written = type(b) in WRITTEN and (type(rule) is not np.ufunc or type(b) in NUMERIC and is_simple(b))
+        if type(x) is np.ndarray and x is not a and written:
+            pattern = known_patterns.get((rule, x.shape, x.dtype, type(b), b))
+            if pattern is None or pattern.needs is None or not pattern.whole or a.serial not in places:
+                return None
+            return _kept(pattern, (a.serial,), (x,), y), (pattern, len(places), places[a.serial])
     elif not kwargs and len(xs) == 1 and type(xs[0]) is Array:
         (a,) = xs
         x = a.number
@@ -244,8 +250,7 @@ def quick_record(rule: Callable, xs: Sequence[Any], kwargs: dict, y: Array, plac
             number = x
             link.append(None)
             serials.append(0)
-        elif kind in WRITTEN and (type(rule) is not np.ufunc or kind is int and x and -64 <= x <= 64
-                                  or kind is float and is_simple(x)):  # fmt: skip
+        elif kind in WRITTEN and (type(rule) is not np.ufunc or kind in NUMERIC and is_simple(x)):
             key.append(kind)
             key.append(x)
             continue
