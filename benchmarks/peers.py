@@ -312,7 +312,7 @@ def chart(comparisons: Sequence[Comparison], note: str) -> object:
     axes.axvline(1.0, color=CYCLE[0], linewidth=2.0, label="jetspace")
     axes.set_xscale("log")
     axes.set_yticks(range(len(comparisons)), [f"{c.problem.key}  {c.problem.title}" for c in comparisons])
-    axes.invert_yaxis()
+    axes.set_ylim(len(comparisons) - 0.5, -0.5)
     marks = [0.5, 1, 2, 5, 10, 20, 50]
     axes.set_xticks(marks, [f"{mark:g}" for mark in marks], minor=False)
     axes.xaxis.set_minor_locator(matplotlib.ticker.NullLocator())
