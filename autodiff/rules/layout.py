@@ -61,8 +61,11 @@ def _ones(count: int, dtype: np.dtype) -> np.ndarray:
 
 
 def _sum_value(axes: tuple[int, ...], batch: int, x: np.ndarray) -> np.ndarray:
-    if axes == (0,) and not batch and x.ndim == 2 and x.dtype.char in "df" and x.shape[0] <= 4096:
-        return _ones(x.shape[0], x.dtype) @ x  # adds rows as numpy does, in half the time
+    if not batch and x.ndim == 2 and x.dtype.char in "df":  # a product adds short rows and columns in half the time
+        if axes == (0,) and x.shape[0] <= 4096:
+            return _ones(x.shape[0], x.dtype) @ x
+        if axes == (1,) and x.shape[1] <= 64:
+            return x @ _ones(x.shape[1], x.dtype)
     return np.add.reduce(x, tuple([a + batch for a in axes]) if batch else axes)
 
 
@@ -82,9 +85,16 @@ def normal_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return tuple(sorted(a % ndim for a in axes))
 
 
+def wide(x: Array) -> Array:
+    """Small integers and conditions as those integers in which numpy adds and multiplies many of them."""
+    if x.dtype.kind not in "iub" or x.dtype.itemsize == 8:
+        return x
+    return x.astype(np.uint64 if x.dtype.kind == "u" else np.int64)
+
+
 def _sum(x: Array, axis: Any = None, keepdims: bool = False) -> Array:
     axes = normal_axes(axis, x.ndim)
-    y = call(SUM, x.astype(np.int64) if x.dtype == bool else x, attr=axes)  # numpy counts the true ones
+    y = call(SUM, wide(x), attr=axes)
     return np.reshape(y, tuple(1 if i in axes else n for i, n in enumerate(x.shape))) if keepdims is True else y
 
 
@@ -98,6 +108,7 @@ def sum_(a, axis=None, dtype=None, out=None, keepdims=False, **options):
 def mean(a, axis=None, dtype=None, out=None, keepdims=False, **options):
     plain("np.mean", dtype=dtype, out=out, **options)
     count = math.prod(a.shape[i] for i in normal_axes(axis, a.ndim))
+    a = a if a.dtype.kind == "f" else a.astype(np.float64)  # as numpy does: a sum of large integers may not fit
     return _sum(a, axis, keepdims) * (1.0 / count if count else np.nan)
 
 

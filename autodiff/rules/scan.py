@@ -7,7 +7,7 @@ import numpy as np
 from ..array import Array, call, lift
 from ..errors import ShapeError
 from ..primitive import Linear, implements
-from .layout import around, normal_axes, plain
+from .layout import around, normal_axes, plain, wide
 
 
 def _cumsum_value(attr: tuple[int, bool], batch: int, x: np.ndarray) -> np.ndarray:
@@ -29,8 +29,7 @@ def _along(a: Array, axis: int | None) -> tuple[Array, int]:
 def cumsum(a, axis=None, dtype=None, out=None):
     plain("np.cumsum", dtype=dtype, out=out)
     a, axis = _along(a, axis)
-    # numpy counts the true ones
-    return call(CUMSUM, a.astype(np.int64) if a.dtype == bool else a, attr=(axis, False))
+    return call(CUMSUM, wide(a), attr=(axis, False))
 
 
 @implements(np.cumprod)
@@ -38,7 +37,7 @@ def cumprod(a, axis=None, dtype=None, out=None):
     """By doubling shifts: no division, so zeros are exact (Hillis & Steele 1986, log n products of arrays)."""
     plain("np.cumprod", dtype=dtype, out=out)
     a, axis = _along(a, axis)
-    y, shift = np.moveaxis(a, axis, 0), 1
+    y, shift = np.moveaxis(wide(a), axis, 0), 1
     while shift < y.shape[0]:
         y = np.concatenate([y[:shift], y[shift:] * y[:-shift]])
         shift *= 2

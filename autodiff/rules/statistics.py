@@ -10,7 +10,7 @@ import numpy as np
 from ..array import Array, lift
 from ..errors import NoRuleError
 from ..primitive import implements
-from .layout import normal_axes, plain
+from .layout import normal_axes, plain, wide
 from .linalg import singular_norm
 
 
@@ -25,9 +25,9 @@ def prod(a, axis=None, dtype=None, out=None, keepdims=False, **options):
     plain("np.prod", dtype=dtype, out=out, **options)
     axes = normal_axes(axis, a.ndim)
     rest = tuple(i for i in range(a.ndim) if i not in axes)
-    y = np.reshape(np.transpose(a, axes + rest), (-1, *(a.shape[i] for i in rest)))
+    y = np.reshape(np.transpose(wide(a), axes + rest), (-1, *(a.shape[i] for i in rest)))
     if not y.shape[0]:
-        return np.ones(y.shape[1:], a.dtype)
+        return np.ones(y.shape[1:], y.dtype)
     while y.shape[0] > 1:
         half = y.shape[0] // 2
         products = y[:half] * y[half : 2 * half]
