@@ -122,3 +122,37 @@ def plus(typing, a, b):
 
     a = types.unliteral(a)
     return a(a, a), generate
+
+
+def _chosen(relation: str, numbers: bool):
+    """The function of two values that keeps the one which is larger or smaller."""
+
+    def typed(typing, a, b):
+        def generate(context, builder, signature, args):
+            first, second = args
+            if isinstance(signature.args[0], types.Integer):
+                compare = builder.icmp_signed if signature.args[0].signed else builder.icmp_unsigned
+                return builder.select(compare(relation, second, first), second, first)
+            flags = ("nnan", "nsz") if numbers else ()
+            better = builder.fcmp_ordered(relation, second, first, flags=flags)
+            if not numbers:  # nan wins, and stays
+                better = builder.or_(better, builder.fcmp_unordered("uno", second, second))
+            return builder.select(better, second, first, flags=flags)
+
+        a = types.unliteral(a)
+        return a(a, a), generate
+
+    return typed
+
+
+def _named(name: str, relation: str, numbers: bool, sentence: str):
+    typed = _chosen(relation, numbers)
+    typed.__name__ = typed.__qualname__ = name
+    typed.__doc__ = sentence
+    return intrinsic(typed)
+
+
+above = _named("above", ">", False, "The larger of two values, nan if one is.")
+below = _named("below", "<", False, "The smaller of two values, nan if one is.")
+larger = _named("larger", ">", True, "The larger of two values that are not nan, of which loops take several at a time.")
+smaller = _named("smaller", "<", True, "The smaller of two values that are not nan, of which loops take several at a time.")

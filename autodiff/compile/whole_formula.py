@@ -39,11 +39,24 @@ def number(value: float | int | bool, dtype: np.dtype) -> str:
     return text if dtype == np.float64 else f"{name_of(dtype)}({text})"
 
 
-def plus(a: str, b: str, dtype: np.dtype) -> str:
-    """a + b, in any order of many such sums: floats may be summed in parallel."""
+def start_of(name: str, dtype: np.dtype) -> str:
+    """What a sum, or a search for the largest or smallest value, begins with."""
+    if name == "sum":
+        return number(0, dtype)
     if dtype.kind == "f":
-        return f"plus({a}, {b})"
-    return f"({a} | {b})" if dtype == BOOL else f"{name_of(dtype)}({a} + {b})"
+        return number(-np.inf if name == "max" else np.inf, dtype)
+    low, high = (0, 1) if dtype == BOOL else (np.iinfo(dtype).min, np.iinfo(dtype).max)
+    return number(low if name == "max" else high, dtype)
+
+
+def combined(name: str, a: str, b: str, dtype: np.dtype, numbers: bool = False) -> str:
+    """a + b, or the larger or smaller of them; with `numbers`, neither is nan, and many may be taken at a time."""
+    if dtype == BOOL:
+        return f"({a} {'&' if name == 'min' else '|'} {b})"
+    if name != "sum":
+        functions = ("larger", "smaller") if numbers and dtype.kind == "f" else ("above", "below")
+        return f"{functions[name == 'min']}({a}, {b})"
+    return f"plus({a}, {b})" if dtype.kind == "f" else f"{name_of(dtype)}({a} + {b})"
 
 
 def computed_in(node: Node, roots: Sequence[Node]) -> np.dtype:

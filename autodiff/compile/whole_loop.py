@@ -17,7 +17,7 @@ from ..graph import CONSTANT, Node
 from ..types import BOOL
 from .elementary import LARGE, VECTOR
 from .strides import Window, merged, natural
-from .whole_formula import computed_in, finished, number, plus, template
+from .whole_formula import combined, computed_in, finished, number, start_of, template
 from .whole_plan import Plan
 from .whole_steps import Loop
 from .whole_text import name_of
@@ -85,7 +85,7 @@ class LoopText:
             said = f"{node.op.name} {node.dtype} {marks}"
             self.mark[node.serial] = hashlib.blake2b(said.encode(), digest_size=8).hexdigest()
         loop.stores.sort(key=lambda s: (self._mark(s[0]), s[1].strides, plan.rank[s[1].root.serial], s[1].offset))
-        loop.sums.sort(key=lambda n: (self._mark(self.operands[n.serial][0]), n.attr, plan.rank[n.serial]))
+        loop.sums.sort(key=lambda n: (self._mark(self.operands[n.serial][0]), n.op.name, n.attr, plan.rank[n.serial]))
         roots = [value for value, _ in loop.stores] + [self.operands[n.serial][0] for n in loop.sums]
         seen: set[int] = set()
         order: list[Node] = []
@@ -226,6 +226,8 @@ class LoopText:
                 uses[self._key(a)] += 2 if (node.op.vector, "f64") in LARGE else text.count(f"{{{i}}}")
         for a in self.plan.values(self.loop):
             uses[self._key(a)] += 1
+        for node in self.loop.sums:  # these look twice
+            uses[self._key(self.operands[node.serial][0])] += node.op.name != "sum"
         return uses
 
     def _key(self, a: Node) -> object:
@@ -271,31 +273,40 @@ class LoopText:
         nest.at(2 if self.depth else 0).append(line)
 
     def _sum(self, i: int, node: Node, value: str, nest: Nest) -> None:
+        """Sums, largest and smallest values: along the innermost axis in a variable, else where the result lies."""
+        name, dtype = node.op.name, node.dtype
         window, strides = self.plan.reads.window[node.serial], self.sum_strides[i]
         pointer, scope = self._pointer(window), self._scope(window)
-        zero = number(0, node.dtype)
         if not self.depth:
             nest.top.append(f"put({pointer}, 0, {scope}, {value})")
             return
-        index = self._index(strides, nest)
-        place = f"put({pointer}, {index}, {scope}, "
-        again = plus(f"get({pointer}, {index}, {scope})", value if strides[-1] else f"s{i}", node.dtype)
+        start, index, found = start_of(name, dtype), self._index(strides, nest), f"s{i}"
+        place, there = f"put({pointer}, {index}, {scope}, ", f"get({pointer}, {index}, {scope})"
         if strides[-1] == 0:
             first = nest.row if self.depth > 1 else nest.top
-            first.append(f"s{i} = {zero}")
-            nest.body.append(f"s{i} = {plus(f's{i}', value, node.dtype)}")
+            first.append(f"s{i} = {start}")
+            if name != "sum" and dtype.kind == "f":
+                # numbers are compared several at a time; if one was nan, what came of that is not looked at
+                one, zero = number(1, dtype), number(0, dtype)
+                first.append(f"q{i} = {zero}")
+                nest.body.append(f"q{i} = plus(q{i}, {one} if {value} != {value} else {zero})")
+                found = f"({number(np.nan, dtype)} if q{i} > {zero} else s{i})"
+            nest.body.append(f"s{i} = {combined(name, f's{i}', value, dtype, numbers=True)}")
+        else:
+            found = value
+        at_end = nest.after if strides[-1] == 0 else nest.body
         if not any(strides) and self.depth > 1:
-            nest.top.append(f"t{i} = {zero}")
-            nest.after.append(f"t{i} = {plus(f't{i}', f's{i}', node.dtype)}")
+            nest.top.append(f"t{i} = {start}")
+            nest.after.append(f"t{i} = {combined(name, f't{i}', found, dtype)}")
             nest.end.append(f"{place}t{i})")
         elif not any(strides):
-            nest.end.append(f"{place}s{i})")
+            nest.end.append(f"{place}{found})")
         elif all(strides[:-1]):
-            nest.at(2).append(f"{place}{value})") if strides[-1] else nest.after.append(f"{place}s{i})")
+            at_end.append(f"{place}{found})")
         else:
             size = self._integer(("size", i), math.prod(node.shape), "z")
-            nest.top.append(f"for k in range({size}): put({pointer}, k, {scope}, {zero})")
-            nest.at(2).append(f"{place}{again})") if strides[-1] else nest.after.append(f"{place}{again})")
+            nest.top.append(f"for k in range({size}): put({pointer}, k, {scope}, {start})")
+            at_end.append(f"{place}{combined(name, there, found, dtype)})")
 
     def _formula(self, node: Node, args: list[str], depth: int, nest: Nest) -> str:
         op, operands = node.op, self.arguments[node.serial]

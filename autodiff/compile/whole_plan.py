@@ -1,10 +1,10 @@
 """From a graph over whole arrays to steps on blocks of memory.
 
-A `Loop` is a fused nest over one shape: elementwise work, sums over axes, copies into windows of larger blocks (stack,
-concatenate, scatter).  A `Product` multiplies matrices, a `Call` is a function of the library, a `Fill` writes zeros, `Bodies`
-are plans inside the plan (choices and loops).  A step has a level, the first at which all that it reads is there; loops of one
-level and shape that share something are one.  What a step needs from another one is stored, unless it is so cheap that every
-loop computes it anew.
+A `Loop` is a fused nest over one shape: elementwise work, sums and extremes over axes, copies into windows of larger blocks
+(stack, concatenate, scatter).  A `Product` multiplies matrices, a `Call` is a function of the library, a `Fill` writes zeros,
+`Bodies` are plans inside the plan (choices and loops).  A step has a level, the first at which all that it reads is there;
+loops of one level and shape that share something are one.  What a step needs from another one is stored, unless it is so cheap
+that every loop computes it anew.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..graph import CONSTANT, DATUM, Node
 from ..primitive import TABLE
 from ..types import BOOL, FLOAT
 from .strides import VIEWS, Window, natural
-from .whole_reads import BODIES, JOINS, Reads, is_fused, is_leaf
+from .whole_reads import BODIES, JOINS, REDUCTIONS, Reads, is_fused, is_leaf
 from .whole_steps import LINE, SCRATCH, Block, Bodies, Call, Fill, Loop, Product, Step, allocate, lines
 
 CHEAP = 8  # operations and loads that are done again in every loop that needs them
@@ -47,7 +47,7 @@ class Plan:
         """The shape of the loop in which `node` reads `a`."""
         if is_fused(node):
             return node.shape
-        return a.shape if node.op is TABLE["sum"] or node.op.name in JOINS else None
+        return a.shape if node.op.name in REDUCTIONS or node.op.name in JOINS else None
 
     def inline(self, a: Node, shape: tuple[int, ...] | None) -> bool:
         """Whether a loop over this shape can compute `a` itself."""
@@ -125,7 +125,7 @@ class Plan:
             if is_fused(node) and node.serial in self.stored:
                 store = (node, self.reads.window[node.serial])
                 roots[level, node.shape].append(Loop(level, node.shape, [store]))
-            elif node.op is TABLE["sum"] and 0 not in operands[0].shape:
+            elif node.op.name in REDUCTIONS and 0 not in operands[0].shape:
                 roots[level, operands[0].shape].append(Loop(level, operands[0].shape, sums=[node]))
             elif node.op.name in JOINS:
                 for a, window in zip(operands, self._parts(node), strict=True):
@@ -254,7 +254,7 @@ class Plan:
             windows = [self.reads.window[a.serial] for a in operands]
             if node.op.name == "scatter":
                 steps.append(Fill(self._seen(operands[0], operands[0].shape), node))
-            elif node.op is TABLE["sum"]:
+            elif node.op.name in REDUCTIONS:
                 if not math.prod(operands[0].shape):
                     steps.append(Fill(level, node))
             elif node.op is TABLE["contract"]:

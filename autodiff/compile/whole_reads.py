@@ -18,6 +18,7 @@ from ..primitive import TABLE
 from .strides import VIEWS, Window, natural
 from .whole_lower import Letters, lengths, letters, lowered
 
+REDUCTIONS = ("sum", "max", "min")
 JOINS = ("stack", "concatenate", "scatter")
 BODIES = ("cond", "loop")
 INTEGER = np.dtype(np.int64)
@@ -103,7 +104,7 @@ class Reads:
         self.window[node.serial] = Window(node, 0, node.shape, natural(node.shape))
         if node.op is TABLE["contract"]:
             self._add_product(node)
-        elif node.op.sort in ("linear", "opaque") and node.op.name not in (*JOINS, "sum"):
+        elif node.op.sort in ("linear", "opaque") and node.op.name not in (*JOINS, *REDUCTIONS):
             if node.op.name not in BODIES and node.op.kernel is None:
                 raise no_form(node)
             self.operands[node.serial] = tuple(map(self._as_block, node.args, self._wanted(node)))

@@ -21,7 +21,7 @@ import numpy as np
 from autodiff.compile import library
 from autodiff.compile.blas import gemm
 from autodiff.compile.elementary import VECTOR, wide_vectors
-from autodiff.compile.memory import at, block, get, plus, pointer, put
+from autodiff.compile.memory import above, at, below, block, get, larger, plus, pointer, put, smaller
 from autodiff.compile.scalar import cbrt, integer_fmod, integer_remainder, sinc
 from autodiff.compile.store import entry, part
 from autodiff.compile.target import part_of_kernel, whole_kernel

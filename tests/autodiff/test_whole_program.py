@@ -99,6 +99,19 @@ def test_sums_over_every_set_of_axes(dtype):
     agree(f, [x], 1e-12 if dtype == "float64" else 1e-5)
 
 
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "uint8", "bool"])
+def test_extremes_over_every_set_of_axes(dtype):
+    axes = [a for n in range(1, 5) for a in itertools.combinations(range(4), n)]
+    x = (4 * np.random.default_rng(1).normal(size=(3, 1, 4, 5))).astype(dtype)
+    if x.dtype.kind == "f":
+        x[0, 0, 1, 2], x[1, 0, 2, 3], x[2] = np.nan, np.inf, -np.inf
+
+    def f(x):
+        return [*[g(x, axis=a) for a in axes for g in (np.max, np.min)], np.max(x[:, 0].T, axis=0), np.max(x[1:], axis=(0, 2))]
+
+    agree(f, [x])
+
+
 JOINS = {
     "stack": lambda a, b: np.stack([a, b, a + b]),
     "stack inside": lambda a, b: np.stack([a * b, np.exp(a)], axis=1),
