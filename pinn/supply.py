@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,13 @@ import autodiff as ad
 from pinn.jetspace import Index, JetSpace, Residuals, demands
 from pinn.networks import Layout, Network
 from pinn.problem import Problem
+from pinn.work import Work, meets
+
+Directions = Mapping[str, ad.Forward]
 
 VECTOR = "theta"
+MOST = 4   # operators of which every choice is counted
+MANY = 24  # derivatives, above which nothing is counted: the graphs of the losers would take seconds to make
 ONE = ad.lift(1.0)
 
 
@@ -31,7 +37,7 @@ class Supply:
     blocks: tuple[tuple[tuple[str, ...], Layout], ...] = field(init=False, repr=False)
     layout: Layout = field(init=False, repr=False)
     fields: Mapping[str, ad.Array] = field(init=False, repr=False)
-    directions: Mapping[str, ad.Forward] = field(init=False, repr=False)
+    directions: Directions = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         space = self.problem.space
@@ -49,11 +55,7 @@ class Supply:
                        for named, slot in zip(given, layout, strict=True)}
             outputs = self.network.apply(weights, np.stack(inputs))
             fields |= {unknown: ad.Array(outputs[k].node, space) for k, unknown in enumerate(unknowns)}
-        # One Forward for each coordinate, shared by everybody who asks, so that no derivative is made twice.
-        directions: dict[str, ad.Forward] = {}
-        for name in reversed(space.coordinates):
-            directions[name] = ad.Forward({space.coordinate(name).node: ONE}, later=tuple(directions.values()))
-        for name, value in {"space": space, "blocks": tuple(blocks), "fields": fields, "directions": directions,
+        for name, value in {"space": space, "blocks": tuple(blocks), "fields": fields, "directions": along(space),
                             "layout": Layout(tuple(slot for _, layout in blocks for slot in layout))}.items():
             object.__setattr__(self, name, value)
 
@@ -61,11 +63,11 @@ class Supply:
         """A first guess of all weights, `(layout.size,)`."""
         return np.concatenate([self.network.initial(layout, rng) for _, layout in self.blocks])
 
-    def jet(self, unknown: str, index: Index = ()) -> ad.Array:
+    def jet(self, unknown: str, index: Index = (), directions: Directions | None = None) -> ad.Array:
         """A derivative of a field; orders are built up in the order of the coordinates, so u_xt starts from u_x."""
         node = self.fields[unknown].node
         for name in self.space.sorted(index):
-            tangent = self.directions[name].of(node)
+            tangent = (directions or self.directions)[name].of(node)
             if tangent is None:
                 return ad.Array(ad.lift(0.0), self.space)
             node = tangent
@@ -74,44 +76,78 @@ class Supply:
     def program(self, residuals: Sequence[ad.Array], collapse: bool = True) -> Residuals:
         """The residuals with the jets of the network in them: graphs of coordinates, normals, data and weights.
 
-        With `collapse`, operators such as u_t - k u_xx are carried as one channel (see `find_collapses`).  Give all residuals
-        that share points at once: a derivative that one of them needs by itself is then not carried twice.
+        With `collapse` the cheapest of `plans`, else derivatives one by one.  Give all residuals that share points at once: a
+        derivative that one of them needs by itself is then not carried twice.
         """
-        replacement = {}
-        for sum_ in find_collapses(residuals, self.space) if collapse else ():
+        if not collapse:
+            return self._stated(residuals, ())
+        ways = self._ways(residuals)
+        return self._stated(residuals, ways[0]) if len(ways) == 1 else self.plans(residuals)[0].residuals
+
+    def plans(self, residuals: Sequence[ad.Array]) -> list[Plan]:
+        """All ways of carrying what the residuals demand, the cheapest first.
+
+        Derivatives one by one, each made once from a lower one; and every choice of the operators that `find_collapses` sees
+        carried as one channel, the square of an operator in both of its ways.  Of more than MANY derivatives only the collapsed
+        way is made, of more than MOST operators only that and the plain one.
+        """
+        made = [(chosen, self._stated(residuals, chosen)) for chosen in self._ways(residuals)]
+        return sorted((Plan(chosen, stated, Work.of(stated)) for chosen, stated in made), key=lambda plan: plan.work.cost)
+
+    def _ways(self, residuals: Sequence[ad.Array]) -> list[tuple[Collapse, ...]]:
+        found = find_collapses(residuals, self.space)
+        each = [(one, replace(one, summed=True), None) if one.root else (one, None) for one in found]
+        if sum(map(len, demands(residuals).values())) > MANY:  # a sum of many derivatives is one channel, whatever else is
+            return [tuple(replace(one, summed=bool(one.root)) for one in found)]
+        if len(found) > MOST:  # all choices would be too many to count: all, or none
+            return [tuple(replace(one, summed=bool(one.root)) for one in found), ()]
+        return [tuple(one for one in chosen if one is not None) for chosen in itertools.product(*each)]
+
+    def _stated(self, residuals: Sequence[ad.Array], collapses: Sequence[Collapse]) -> Residuals:
+        """The residuals with these sums as one channel each, and all other derivatives one by one."""
+        # directions of its own: what else was asked before must not show in the graph, nor in the text of a kernel
+        replacement, directions = {}, along(self.space)
+        for sum_ in collapses:
             # A residual is linear in the sum, so the sum may stand in the place of its first part, and zero elsewhere.
             for place, (index, _) in enumerate(sum_.parts):
                 leaf = self.space.jet(sum_.unknown, index).node
-                replacement[leaf] = ad.lift(0.0) if place else self._collapsed(sum_)
+                replacement[leaf] = ad.lift(0.0) if place else self._collapsed(sum_, directions)
         for unknown, indices in demands(residuals).items():
             for index in indices:
                 leaf = self.space.jet(unknown, index).node
                 if leaf not in replacement:
-                    replacement[leaf] = self.jet(unknown, index).node
+                    replacement[leaf] = self.jet(unknown, index, directions).node
         nodes = ad.substitute([residual.node for residual in residuals], replacement, ad.rebuild)
         return tuple(ad.Array(node, self.space) for node in nodes)
 
-    def _collapsed(self, sum_: Collapse) -> ad.Node:
+    def _collapsed(self, sum_: Collapse, directions: Directions) -> ad.Node:
+        field = self.fields[sum_.unknown].node
         if sum_.root:
-            operator = ad.Collapsed([(self.directions[name], a) for name, a in sum_.root], constant=True)
-            once = operator.of(self.fields[sum_.unknown].node)
+            squares = [(directions[name], a) for name, a in sum_.root]
+            operator = ad.Collapsed(squares, constant=True)
+            once = operator.of(field)
             twice = None if once is None else operator.of(once)
-            return ad.lift(0.0) if twice is None else twice
-        parts = {order: [(self.directions[index[0]], ratio) for index, ratio in sum_.parts if len(index) == order]
-                 for order in (1, 2)}
-        total = ad.Collapsed(parts[2], parts[1]).of(self.fields[sum_.unknown].node)
+            if twice is None:
+                return ad.lift(0.0)
+            return add_up(operator, squares, field, twice) if sum_.summed else twice
+        first = [(directions[index[0]], ratio) for index, ratio in sum_.parts if len(index) == 1]
+        total = ad.Collapsed(squares_of(sum_, directions), first).of(field)
         return ad.lift(0.0) if total is None else total
 
     def plan(self, residuals: Sequence[ad.Array]) -> str:
-        """What the residuals ask of the network, for people: derivatives, channels and work of a point."""
+        """What the residuals ask of the network, for people: derivatives, the plan with its work, the plans that it beat."""
         lines = []
         for unknown, indices in demands(residuals).items():
             names = [unknown + ("_" + "".join(index) if index else "") for index in indices]
             lines.append(f"{unknown}: {', '.join(names)}")
-        lines += [f"{sum_} carried as one channel" for sum_ in find_collapses(residuals, self.space)]
-        channels, work = count_products(self.program(residuals))
-        lines.append(f"{self.layout.size} parameters; {channels} channels through the widest layer")
-        lines.append(f"{6 * work} floating point operations in products for loss and gradient at one point")
+        best, *beaten = self.plans(residuals)
+        lines += [f"{sum_} carried as one channel" for sum_ in best.collapses]
+        work = best.work
+        lines.append(f"{self.layout.size} parameters; {work.channels} channels through the widest layer")
+        lines.append(f"{work.flops} floating point operations in products for loss and gradient at one point, "
+                     f"and {work.elementwise} others")
+        lines += [f"chosen before: {one} ({one.work.channels} channels, {one.work.flops} operations in products, "
+                  f"{one.work.cost / work.cost:.2f} times the work in all)" for one in beaten]
         return "\n".join(lines)
 
     def _inputs(self, space: JetSpace) -> list[Any]:
@@ -130,20 +166,90 @@ class Supply:
 class Collapse:
     """A sum of derivatives of one unknown, sum_k ratio_k u_k, that residuals need only as a whole: one channel carries it.
 
-    If the sum is (sum_i a_i D_i^2)^2 u, such as the biharmonic operator, `root` has the a_i.
+    If the sum is (sum_i a_i D_i^2)^2 u, such as the biharmonic operator, `root` has the a_i.  With L for the root and `summed`,
+    what a layer makes of L h is added up from what it makes of the D_i^2 h, which are carried anyway: nine channels in two
+    dimensions instead of ten.
     """
 
     unknown: str
     parts: tuple[tuple[Index, float], ...]
     root: tuple[tuple[str, float], ...] = ()
+    summed: bool = False
 
     def __str__(self) -> str:
         return " + ".join(("" if ratio == 1 else f"{ratio:.4g} ") + f"{self.unknown}_{''.join(index)}"
                           for index, ratio in self.parts).replace("+ -", "- ")
 
 
+@dataclass(frozen=True, eq=False)
+class Plan:
+    """One way of carrying what residuals demand: sums that are one channel each, the graphs, and their counted work."""
+
+    collapses: tuple[Collapse, ...]
+    residuals: Residuals
+    work: Work
+
+    def __str__(self) -> str:
+        told = [f"{one}{' with its root by itself' * bool(one.root and not one.summed)}" for one in self.collapses]
+        return "; ".join(told) + " as one channel" * bool(told) or "derivatives one by one"
+
+
+@dataclass(frozen=True, eq=False)
+class Oblique:
+    """The derivative sum_i v_i D_i along a fixed vector that is no axis: made from the D_i, which are carried anyway."""
+
+    parts: Sequence[tuple[ad.Forward, float]]
+
+    def of(self, node: ad.Node) -> ad.Node | None:
+        """The tangent of a node, None for zero."""
+        moved = [v * ad.Array(tangent) for direction, v in self.parts if (tangent := direction.of(node)) is not None]
+        return sum(moved[1:], start=moved[0]).node if moved else None
+
+    def hold(self, node: ad.Node) -> ad.Node:
+        """The node, which moves along none of the axes from now on."""
+        for direction, _ in self.parts:
+            direction.hold(node)
+        return node
+
+
+def along(space: JetSpace) -> Directions:
+    """One Forward for each coordinate, for everybody who asks, so that no derivative is made twice."""
+    directions: dict[str, ad.Forward] = {}
+    for name in reversed(space.coordinates):
+        directions[name] = ad.Forward({space.coordinate(name).node: ONE}, later=tuple(directions.values()))
+    return directions
+
+
+def squares_of(sum_: Collapse, directions: Directions) -> list[tuple[Any, float]]:
+    """Directions and coefficients with sum_k a_k D_k^2 = the second derivatives of a sum; mixed ones turn the axes."""
+    second = {index: ratio for index, ratio in sum_.parts if len(index) == 2}
+    if all(i == j for i, j in second):
+        return [(directions[i], ratio) for (i, _), ratio in second.items()]
+    axes = list(dict.fromkeys(name for index in second for name in index))
+    form = np.zeros((len(axes), len(axes)))
+    for (i, j), ratio in second.items():
+        form[axes.index(i), axes.index(j)] += ratio / 2
+        form[axes.index(j), axes.index(i)] += ratio / 2
+    values, vectors = np.linalg.eigh(form)
+    size = np.max(np.abs(values))
+    return [(Oblique([(directions[name], float(part)) for name, part in zip(axes, vector, strict=True) if part]), float(value))
+            for value, vector in zip(values, vectors.T, strict=True) if abs(value) > 1e-15 * size]
+
+
+def add_up(operator: ad.Collapsed, squares: Sequence[tuple[ad.Forward, float]], field: ad.Node, node: ad.Node) -> ad.Node:
+    """`node` with W (L h) made from the W (D_i^2 h) that are there: one product less in every layer of `field`."""
+    replacement = {}
+    for one in ad.walk([field]):
+        whole = operator.known.get(one.serial) if meets(one) is not None else None
+        parts = [(a, direction.of(tangent)) for direction, a in squares if (tangent := direction.of(one)) is not None]
+        present = [a * ad.Array(part) for a, part in parts if part is not None]
+        if whole is not None and meets(whole) is not None and present:
+            replacement[whole] = sum(present[1:], start=present[0]).node
+    return ad.substitute([node], replacement, ad.rebuild)[0]
+
+
 def find_collapses(residuals: Sequence[ad.Array], space: JetSpace) -> list[Collapse]:
-    """Operators such as u_t - k u_xx, or c (u_xx + u_yy), that enter all residuals only as a whole.
+    """Operators such as u_t - k u_xx, or c (u_xx + u_xy + u_yy), that enter all residuals only as a whole.
 
     That is: the partial derivatives of every residual by u_t and u_xx have a constant ratio and are free of both; u_t alone
     is not a step on the way to another derivative, such as u_tt, nor u_xx to u_xxy.
@@ -186,11 +292,10 @@ def find_root(parts: Sequence[tuple[Index, float]]) -> tuple[tuple[str, float], 
 
 
 def _is_last(index: Index, indices: list[Index]) -> bool:
-    """Whether a derivative is u_i or u_ii, and no other one is made from it."""
-    axis = index[:1]
-    if not axis or index not in (axis, axis * 2):
+    """Whether a derivative is u_i, u_ii or u_ij, and no other one is made from it."""
+    if len(index) not in (1, 2):
         return False
-    return not any(other.count(axis[0]) >= len(index) for other in indices if other != index)
+    return not any(all(other.count(name) >= index.count(name) for name in index) for other in indices if other != index)
 
 
 def _is_fourth(index: Index, indices: list[Index]) -> bool:
@@ -207,17 +312,4 @@ def _split_number(node: ad.Node) -> tuple[float, ad.Node | None]:
     return 1.0, node
 
 
-def count_products(residuals: Sequence[ad.Array]) -> tuple[int, int]:
-    """Vectors that meet the busiest matrix of weights, and multiplications of all such products, for one point."""
-    meets: dict[int, int] = {}
-    work = 0
-    for node in ad.walk([residual.node for residual in residuals]):
-        if node.op.sort == "multilinear" and len(node.args) == 2:
-            matrix, vector = node.args
-            if matrix.lane is ad.SHARED and len(matrix.shape) == 2 and vector.lane is ad.POINT and len(vector.shape) == 1:
-                meets[matrix.serial] = meets.get(matrix.serial, 0) + 1
-                work += matrix.shape[0] * matrix.shape[1]
-    return max(meets.values(), default=0), work
-
-
-__all__ = ["VECTOR", "Collapse", "Supply", "count_products", "find_collapses"]
+__all__ = ["VECTOR", "Collapse", "Plan", "Supply", "find_collapses"]

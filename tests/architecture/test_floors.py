@@ -46,11 +46,12 @@ FLOORS = {
         solver plots callbacks archive
         solution profile
         objective
+        estimate
         supply source
         recipe
         problem weighting
         conditions
-        jetspace adaptive
+        jetspace adaptive hutchinson work
         sampling
         geometry optimizers networks history
         events
@@ -60,7 +61,8 @@ FLOORS = {
 
 # Rooms that know no automatic differentiation, and rooms with a shorter list than their floor gives them.
 WITHOUT_AUTODIFF = set(
-    "errors version stopwatch peak events history optimizers networks geometry sampling adaptive plots callbacks".split())
+    "errors version stopwatch peak events history optimizers networks geometry sampling adaptive hutchinson plots "
+    "callbacks".split())
 NOTHING_ELSE = {"autodiff.transforms": {"errors", "types", "graph", "primitive", "array"}}
 
 # Who may use which distribution: a package, or single rooms of it.

@@ -10,7 +10,8 @@ import pytest
 import autodiff as ad
 from pinn import Box, D, Dirichlet, Initial, Problem, Time, laplacian
 from pinn.networks import MLP, FourierFeatures, GatedMLP
-from pinn.supply import Supply, count_products, find_collapses
+from pinn.supply import Supply, find_collapses
+from pinn.work import Work
 
 ROOM = Box(x=(-1, 3), y=(0, 0.5)) * Time(t=(2, 5))
 RING = Box(x=(0, 2 * np.pi), y=(-1, 1), periodic="x") * Time(t=(0, 1))
@@ -139,7 +140,14 @@ RESIDUALS = {
     "Swift-Hohenberg": (lambda u, v: u.t + laplacian(laplacian(u)) + 2 * laplacian(u) + v,
                         "u_xxxx + 2 u_xxyy + u_yyyy"),
     "opposite signs": (lambda u, v: u.xxxx - 2 * u.xxyy + u.yyyy + v, "u_xxxx - 2 u_xxyy + u_yyyy"),
+    "anisotropic": (lambda u, v: u.xx + u.xy + u.yy + v, "u_xx + u_xy + u_yy"),
+    "saddle": (lambda u, v: 3 * u.xy + u.t + v, "u_t + 3 u_xy"),
+    "along a diagonal": (lambda u, v: u.xx + 2 * u.xy + u.yy + u.x + v, "u_xx + 2 u_xy + u_yy"),
+    "full tensor": (lambda u, v: u.xx + 2 * u.xy + 3 * u.yy - u.yt + 2 * u.tt + v,
+                    "u_tt + 0.5 u_xx + u_xy - 0.5 u_yt + 1.5 u_yy"),
     # what must stay apart
+    "a mixed derivative alone": (lambda u, v: u.xy * u + u.t * u.x + v, ""),
+    "a mixed step": (lambda u, v: u.xx + u.xy + u.xxy + u.yy * u + v, ""),
     "different coefficients": (lambda u, v, x: u.xx + x * u.yy + v, ""),
     "not linear": (lambda u, v: u.xx * u.yy + v, ""),
     "a square": (lambda u, v: laplacian(u) ** 2 + v, ""),
@@ -167,7 +175,7 @@ def test_collapsed_operators_equal_their_parts(name, network):
     assert values(whole, supply, theta, points) == pytest.approx(values(parts, supply, theta, points), rel=1e-11, abs=1e-11)
     assert "; ".join(map(str, find_collapses(residuals, supply.space))) == expected
     if expected:
-        assert count_products(whole)[1] < count_products(parts)[1]
+        assert Work.of(whole).flops < Work.of(parts).flops
     else:
         assert all(a.node is b.node for a, b in zip(whole, parts, strict=True))
 
@@ -192,15 +200,48 @@ def test_conditions_keep_their_data_and_normals():
     assert answer == pytest.approx(values([supply.fields["u"]], supply, theta, points)[0] - (2 + points[:, 0]), rel=1e-13)
 
 
+@pytest.mark.parametrize("name", RESIDUALS)
+@pytest.mark.parametrize("network", ["tanh", "sin", "gated"])
+def test_every_plan_is_the_same_function_and_the_chosen_one_is_the_least_work(name, network):
+    problem = stated(RESIDUALS[name][0])
+    supply = Supply(problem, NETWORKS[network])
+    residuals = problem.terms[0].residuals
+    theta, points = supply.initial(np.random.default_rng(2)), draw(ROOM)
+    plans = supply.plans(residuals)
+    parts = values(supply.program(residuals, collapse=False), supply, theta, points)
+    for plan in plans:
+        assert values(plan.residuals, supply, theta, points) == pytest.approx(parts, rel=1e-11, abs=1e-11)
+        assert plans[0].work.cost <= plan.work.cost and plans[0].work.flops <= plan.work.flops
+    assert sum(not plan.collapses for plan in plans) == 1
+    assert Work.of(supply.program(residuals)) == plans[0].work
+
+
+@pytest.mark.parametrize("name", RESIDUALS)
+@pytest.mark.parametrize("network", ["tanh", "sin", "gated", "per field", "fourier"])
+def test_the_counted_work_is_what_the_compiled_plan_executes(name, network):
+    problem = stated(RESIDUALS[name][0])
+    supply = Supply(problem, NETWORKS[network])
+    columns = [supply.space.coordinate(name) for name in supply.space.coordinates]
+    plans = supply.plans(problem.terms[0].residuals)
+    for plan in (plans[0], plans[-1]):
+        assert plan.work.flops == ad.PointProgram(columns, plan.residuals, supply.layout.size).gemm_flops()
+
+
 @pytest.mark.parametrize(("equation", "channels", "apart"), [
-    ("burgers", 3, 4), ("laplace", 4, 5), ("wave", 4, 5), ("convection", 2, 3), ("biharmonic", 10, 13),
-    ("Swift-Hohenberg", 11, 14)])
+    ("burgers", 3, 4), ("laplace", 4, 5), ("wave", 4, 5), ("convection", 2, 3), ("biharmonic", 9, 13),
+    ("Swift-Hohenberg", 10, 14), ("anisotropic", 4, 6), ("saddle", 4, 5), ("full tensor", 5, 9)])
 def test_channels(equation, channels, apart):
     problem = stated(RESIDUALS[equation][0])
     supply = Supply(problem, MLP(width=16, depth=3))
     residuals = problem.terms[0].residuals
-    assert count_products(supply.program(residuals)) == (channels, 2 * 16 * 16 * channels)
-    assert count_products(supply.program(residuals, collapse=False)) == (apart, 2 * 16 * 16 * apart)
+    assert Work.of(supply.program(residuals)).channels == channels
+    assert Work.of(supply.program(residuals, collapse=False)).channels == apart
+
+
+def test_time_is_counted_work_over_the_peak():
+    work = Work(channels=3, flops=1000, rows=50, elementwise=700)
+    assert work.cost == 1000 + 12 * 50 + 100
+    assert work.milliseconds(2000, 1e9) == pytest.approx(1e3 * 2000 * 1700 / 1e9)
 
 
 def test_the_plan_can_be_read():
@@ -208,3 +249,14 @@ def test_the_plan_can_be_read():
     plan = Supply(problem, MLP(width=16, depth=3)).plan(problem.terms[0].residuals)
     assert "u: u, u_t, u_x, u_xx" in plan and "u_t - 0.01 u_xx carried as one channel" in plan
     assert "3 channels" in plan and f"{6 * 2 * 256 * 3} floating point operations" in plan
+    assert f"chosen before: derivatives one by one (4 channels, {6 * 2 * 256 * 4} operations in products, 1.3" in plan
+
+
+@pytest.mark.parametrize(("count", "ways"), [(2, 2), (12, 1)])
+def test_of_many_derivatives_only_the_collapsed_way_is_made(count, ways):
+    names = [f"x{k}" for k in range(count)]
+    problem = Problem(("u", "v"), Box(**{name: (0, 1) for name in names}), [lambda u, v: (laplacian(u) + v, laplacian(v))],
+                      [Dirichlet(u=0, v=0)])
+    supply = Supply(problem, MLP(width=6, depth=2))
+    plans = supply.plans(problem.terms[0].residuals)
+    assert len(plans) == ways**2 and plans[0].work.channels == count + 2
