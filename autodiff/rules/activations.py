@@ -15,6 +15,7 @@ import scipy.special
 
 from ..array import QUICK, Array, Readable, call, perform
 from .elementwise import STOP_GRADIENT
+from .order import reduce_rows
 
 ROOT_HALF, ROOT_TWO_OVER_PI = math.sqrt(0.5), math.sqrt(2.0 / math.pi)
 
@@ -30,7 +31,7 @@ def operation(rule: Callable) -> Callable:
             if isinstance(x, (Array, Readable)):
                 return perform(rule, rule, (x, *args), kwargs)
             x = np.asarray(x)
-            return rule(x if x.dtype.kind == "f" else x.astype(float), *args, **kwargs)
+            return QUICK.get(rule, rule)(x if x.dtype.kind == "f" else x.astype(float), *args, **kwargs)
 
     return apply
 
@@ -112,10 +113,10 @@ def logsumexp(x, axis=None, keepdims: bool = False):
 def _logsumexp(x: Any, axis: Any = None, keepdims: bool = False) -> Any:
     """The same on numbers, in place, if the largest ones are finite."""
     if type(x) is np.ndarray and x.dtype.kind == "f" and x.size:
-        most = np.maximum.reduce(x, axis, None, None, True)
+        most = reduce_rows(np.maximum, x, axis, True)
         if np.isfinite(most).all():
             e = np.subtract(x, most)
-            y = np.add.reduce(np.exp(e, out=e), axis, None, None, True)
+            y = reduce_rows(np.add, np.exp(e, out=e), axis, True)
             y = np.add(np.log(y, out=y), most)
             return y if keepdims else np.squeeze(y, axis)[()]
     with np.errstate(divide="ignore"):

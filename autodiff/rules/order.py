@@ -164,9 +164,20 @@ def _extreme_reverse(node: Node, ct: Node) -> list[Node]:
     return [(_shares(node) * np.reshape(Array(ct), kept)).node]
 
 
-def _extreme(name: str, function) -> Opaque:
+SHORT = 32
+
+
+def reduce_rows(ufunc: np.ufunc, x: np.ndarray, axes: int | tuple[int, ...] | None, keepdims: bool = False) -> np.ndarray:
+    """`ufunc.reduce`; of many short rows numpy would take one at a time, so they are turned into columns first."""
+    if x.ndim == 2 and x.shape[1] <= SHORT and axes in (1, -1, (1,), (-1,)):
+        y = ufunc.reduce(np.ascontiguousarray(x.T), 0)
+        return y[:, None] if keepdims else y
+    return ufunc.reduce(x, axes, None, None, keepdims)
+
+
+def _extreme(name: str, ufunc: np.ufunc) -> Opaque:
     primitive = Opaque(
-        name, lambda axes, batch, x: function(x, tuple(a + batch for a in axes)),
+        name, lambda axes, batch, x: reduce_rows(ufunc, x, tuple([a + batch for a in axes])),
         lambda axes, x: tuple(n for i, n in enumerate(x.shape) if i not in axes), _extreme_forward, _extreme_reverse,
         picks=True, batch=lambda n, axes, x: primitive.make((x,), tuple(a + 1 for a in axes)),
         kernel=lambda axes, x: ("largest" if name == "max" else "smallest", *_merged(x.shape, axes)),
@@ -195,8 +206,8 @@ def _declare_extreme(numpy_function, primitive: Opaque, position_function, posit
     implements(position_function)(place)
 
 
-_declare_extreme(np.max, _extreme("max", np.max), np.argmax, ARGMAX)
-_declare_extreme(np.min, _extreme("min", np.min), np.argmin, ARGMIN)
+_declare_extreme(np.max, _extreme("max", np.maximum), np.argmax, ARGMAX)
+_declare_extreme(np.min, _extreme("min", np.minimum), np.argmin, ARGMIN)
 
 
 @implements(np.ptp)
