@@ -5,6 +5,7 @@ from __future__ import annotations
 from pinn.adaptive import Adaptive
 from pinn.conditions import Dirichlet, Initial, Neumann, Residual, Robin
 from pinn.geometry import Box, Time
+from pinn.hutchinson import Hutchinson
 from pinn.jetspace import D, curl, div, grad, laplacian, normal_derivative
 from pinn.networks import MLP, FourierFeatures, GatedMLP
 from pinn.optimizers import LBFGS, Adam, LevenbergMarquardt, SSBroyden
@@ -16,7 +17,7 @@ from pinn.version import __version__
 from pinn.weighting import Balance
 
 __all__ = [
-    "LBFGS", "MLP", "Adam", "Adaptive", "Balance", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Initial",
-    "LevenbergMarquardt", "Neumann", "Problem", "Recipe", "Residual", "Robin", "SSBroyden", "Solution", "Stage", "Time",
-    "__version__", "curl", "div", "grad", "laplacian", "load", "main", "normal_derivative", "solve",
+    "LBFGS", "MLP", "Adam", "Adaptive", "Balance", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Hutchinson",
+    "Initial", "LevenbergMarquardt", "Neumann", "Problem", "Recipe", "Residual", "Robin", "SSBroyden", "Solution", "Stage",
+    "Time", "__version__", "curl", "div", "grad", "laplacian", "load", "main", "normal_derivative", "solve",
 ]  # fmt: skip

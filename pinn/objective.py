@@ -10,7 +10,9 @@ import numpy as np
 import autodiff as ad
 from pinn.conditions import Term
 from pinn.errors import NumericsError, RecipeError
+from pinn.estimate import estimated
 from pinn.geometry import Region
+from pinn.hutchinson import Hutchinson
 from pinn.problem import Problem
 from pinn.recipe import Recipe, Weights, share_points
 from pinn.sampling import Cloud, sample
@@ -36,10 +38,15 @@ class Patch:
     residuals: tuple[ad.Array, ...]
     owners: tuple[int, ...]
     program: ad.PointProgram
+    hutchinson: Hutchinson | None
 
     @staticmethod
-    def of(region: Region, terms: Sequence[Term], supply: Supply) -> Patch:
-        """The patch of these terms; data of different terms are kept apart."""
+    def of(region: Region, terms: Sequence[Term], supply: Supply, hutchinson: Hutchinson | None = None) -> Patch:
+        """The patch of these terms; data of different terms are kept apart.
+
+        With a `hutchinson` Laplacians of equations are estimated: the columns of its directions come last, and behind the
+        residuals, in terms of their own, what half of the directions says against the other.
+        """
         space = terms[0].space
         normals = space.spatial if any(term.uses_normals for term in terms) else ()
         columns = [*map(space.coordinate, space.coordinates), *map(space.normal, normals)]
@@ -52,9 +59,18 @@ class Patch:
             nodes = ad.substitute([residual.node for residual in term.residuals], replacement, ad.rebuild)
             stated += [ad.Array(node, space) for node in nodes]
             owners += [index] * len(nodes)
-        residuals = supply.program(tuple(stated))
+        if hutchinson is None or not any(term.kind == "equation" for term in terms):
+            hutchinson, residuals = None, supply.program(tuple(stated))
+        else:
+            directions, means, apart = estimated(supply, stated, hutchinson)
+            kept = [k for k, owner in enumerate(owners) if terms[owner].kind == "equation" and apart[k].node.args]
+            columns += directions
+            residuals = (*means, *(apart[k] for k in kept))
+            owners += [len(terms) + place for place in range(len(kept))]
+            terms = [*terms, *(Term(f"{terms[owners[k]].name}: variance", "variance", region, (apart[k],), space, weight=0.0)
+                               for k in kept)]
         program = ad.PointProgram(columns, residuals, supply.layout.size)
-        return Patch(region, tuple(terms), tuple(columns), tuple(residuals), tuple(owners), program)
+        return Patch(region, tuple(terms), tuple(columns), tuple(residuals), tuple(owners), program, hutchinson)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -74,6 +90,9 @@ class Patch:
         for term in self.terms:
             if term.data:
                 parts.append(term.table(cloud.points, cloud.normals)[:, -len(term.data):])
+        if self.hutchinson is not None:
+            axes = len(self.terms[0].space.spatial)
+            parts.append(self.hutchinson.draw(cloud.points, axes).reshape(cloud.count, -1))
         return np.concatenate(parts, axis=1)
 
     def bind(self, cloud: Cloud, threads: int, dtype: str) -> ad.BoundProgram:
@@ -84,10 +103,24 @@ class Patch:
 
 @dataclass(frozen=True, eq=False)
 class Last:
-    """The latest evaluation: telling its terms again costs nothing.  Keyed by identity, as nobody writes into a theta."""
+    """The latest evaluation and the one of the least loss: telling their terms again costs nothing.
 
-    theta: list[np.ndarray | None]
-    sums: list[list[np.ndarray]]
+    Keyed by identity, as nobody writes into a theta.
+    """
+
+    theta: list[np.ndarray | None] = field(default_factory=lambda: [None, None])
+    sums: list[list[np.ndarray]] = field(default_factory=lambda: [[], []])
+    least: list[float] = field(default_factory=lambda: [np.inf])
+
+    def keep(self, theta: np.ndarray, loss: float, sums: list[np.ndarray]) -> None:
+        """Remember an evaluation."""
+        self.theta[0], self.sums[0] = theta, sums
+        if loss < self.least[0]:
+            self.theta[1], self.sums[1], self.least[0] = theta, sums, loss
+
+    def find(self, theta: np.ndarray) -> list[np.ndarray] | None:
+        """The sums at this very theta, if they are remembered."""
+        return next((sums for known, sums in zip(self.theta, self.sums, strict=True) if known is theta), None)
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,7 +139,7 @@ class Objective:
     size: int
     threads: int = 1
     dtype: str = "float64"
-    last: Last = field(default_factory=lambda: Last([None], [[]]))
+    last: Last = field(default_factory=Last)
 
     @staticmethod
     def of(problem: Problem, supply: Supply, recipe: Recipe, rng: np.random.Generator, threads: int = 1,
@@ -116,14 +149,7 @@ class Objective:
         Raises RecipeError for points or weights of a name that no term or region has, and NumericsError for given values that
         are not finite.
         """
-        groups: list[tuple[Region, list[Term]]] = []
-        for term in problem.terms:
-            same = next((terms for region, terms in groups if region == term.region), None)
-            if same is None:
-                groups.append((term.region, [term]))
-            else:
-                same.append(term)
-        patches = tuple(Patch.of(region, terms, supply) for region, terms in groups)
+        patches = patches_of(problem, supply, recipe)
         check_names(recipe, problem.terms)
         counts = [share_points(recipe.points, patch.region, patch.names, patch.is_interior) for patch in patches]
         with timed(stopwatch, SAMPLING):
@@ -139,19 +165,19 @@ class Objective:
         bound = tuple(
             kept if new is old else patch.bind(new, self.threads, self.dtype)
             for patch, new, old, kept in zip(self.patches, clouds, self.clouds, self.bound, strict=True))
-        return replace(self, clouds=tuple(clouds), bound=bound, last=Last([None], [[]]))
+        return replace(self, clouds=tuple(clouds), bound=bound, last=Last())
 
     def with_weights(self, weights: Sequence[np.ndarray]) -> Objective:
         """The same objective with other weights, by patch one for each residual."""
         weights = tuple(np.array(weight, float) for weight in weights)
-        return replace(self, weights=weights, last=Last([None], [[]]))
+        return replace(self, weights=weights, last=Last())
 
     def with_dtype(self, dtype: str) -> Objective:
         """The same objective, computed in float64 or float32; itself where it is."""
         if dtype == self.dtype:
             return self
         bound = tuple(patch.bind(cloud, self.threads, dtype) for patch, cloud in zip(self.patches, self.clouds, strict=True))
-        return replace(self, bound=bound, dtype=dtype, last=Last([None], [[]]))
+        return replace(self, bound=bound, dtype=dtype, last=Last())
 
     @property
     def eps(self) -> float:
@@ -178,7 +204,7 @@ class Objective:
             total += float(weight @ terms)
             gradient = part if gradient is None else np.add(gradient, part, out=gradient)
             sums.append(terms)
-        self.last.theta[0], self.last.sums[0] = theta, sums
+        self.last.keep(theta, total, sums)
         return total, gradient
 
     def residual(self, theta: np.ndarray) -> np.ndarray:
@@ -213,10 +239,12 @@ class Objective:
     # -- what people want to know
     def terms(self, theta: np.ndarray) -> dict[str, float]:
         """The mean square of the residuals of each term, without its weight; free for the `theta` evaluated last."""
-        if self.last.theta[0] is not theta:
+        known = self.last.find(theta)
+        if known is None:
             self.loss_and_gradient(theta)
+            known = self.last.sums[0]
         found: dict[str, float] = {}
-        for patch, sums in zip(self.patches, self.last.sums[0], strict=True):
+        for patch, sums in zip(self.patches, known, strict=True):
             for owner, value in zip(patch.owners, sums, strict=True):
                 name = patch.terms[owner].name
                 found[name] = found.get(name, 0.0) + float(value)
@@ -256,9 +284,21 @@ class Objective:
             fix="avoid roots and absolute powers of what may be zero: np.sqrt(u**2 + 1e-12) instead of np.sqrt(u**2)")
 
 
+def patches_of(problem: Problem, supply: Supply, recipe: Recipe) -> tuple[Patch, ...]:
+    """The terms of a problem by the region that they share."""
+    groups: list[tuple[Region, list[Term]]] = []
+    for term in problem.terms:
+        same = next((terms for region, terms in groups if region == term.region), None)
+        if same is None:
+            groups.append((term.region, [term]))
+        else:
+            same.append(term)
+    return tuple(Patch.of(region, terms, supply, recipe.laplacian) for region, terms in groups)
+
+
 def weigh(term: Term, weighting: Weights | None) -> float:
     """The weight of a term: its own, times what the recipe says of its name, its region or of all conditions."""
-    if isinstance(weighting, Balance):
+    if isinstance(weighting, Balance) or not term.weight:
         return term.weight  # the rest is measured when the network is there
     if isinstance(weighting, Mapping):
         said = [weighting[name] for name in (term.name, term.region.name, f"{term.kind}s") if name in weighting]

@@ -13,6 +13,7 @@ import numpy as np
 from pinn.adaptive import Adaptive
 from pinn.errors import RecipeError
 from pinn.geometry import Draw, Region
+from pinn.hutchinson import Hutchinson
 from pinn.networks import MLP
 from pinn.optimizers import Adam, Cosine, Optimizer, SSBroyden
 from pinn.problem import Problem
@@ -69,6 +70,7 @@ class Recipe:
     resample    iterations between fresh points, an Adaptive, or False for the same points throughout
     seconds     the time of training; compiling is not counted
     tolerance   stop when the loss is this share of the loss at the start
+    laplacian   a Hutchinson, which estimates sums of second derivatives along random directions; None for the exact ones
     sampling    one of the functions of `pinn.sampling`
 
     Raises RecipeError.
@@ -84,6 +86,7 @@ class Recipe:
     seconds: float | None = None
     tolerance: float | None = None
     sampling: Draw = sobol
+    laplacian: Hutchinson | None = None
 
     def __post_init__(self) -> None:
         asked = ("layout", "initial", "apply")
@@ -113,6 +116,9 @@ class Recipe:
             positive(self.seconds, "the time", "Recipe(seconds=60)")
         if self.tolerance is not None and not (isinstance(self.tolerance, numbers.Real) and 0 <= self.tolerance < 1):
             raise RecipeError(f"tolerance={self.tolerance!r}", why="it is a share of the first loss", fix="tolerance=1e-14")
+        if self.laplacian is not None and not isinstance(self.laplacian, Hutchinson):
+            raise RecipeError(f"laplacian={self.laplacian!r} is no way of estimating", why="it is a Hutchinson, or None",
+                              fix="laplacian=Hutchinson(directions=16)")
         if not callable(self.sampling):
             raise RecipeError(f"sampling={self.sampling!r} is no way of drawing points", fix="sampling=pinn.sampling.sobol")
 

@@ -114,7 +114,7 @@ class Solution:
         space = self.problem.space
         role = f"the expression {describe(expression)}"
         known = {name: value for name, value in space.names().items() if name not in {f"n{axis}" for axis in space.spatial}}
-        answer = call(expression, known, role)
+        answer = call(expression, known, role, space.coordinates)
         several = isinstance(answer, (tuple, list))
         nodes = [_scalar(value, role) for value in (answer if several else (answer,))]
         values = [value.reshape(shape)[()] for value in evaluate_nodes(self.supply, nodes, self.weights, points)]

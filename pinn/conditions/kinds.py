@@ -208,12 +208,12 @@ def _value(
         raise ProblemError(f"{role} is a {type(value).__name__}{shape}", where=where, code="shape",
                            why="points are drawn later, so it must be known everywhere: a number, or a function of coordinates",
                            fix=f"lambda {space.coordinates[0]}: ...")
-    asked = arguments(value, space.names(), role)
+    asked = arguments(value, space.names(), role, space.coordinates)
     if set(asked) <= set(space.coordinates):
         # Evaluated once for each cloud in plain numpy: any function will do, and kernels do not depend on it.
         column = Column(name, value, space.coordinates, role)
         return space.data(name), (column,)
-    answer = call(value, space.names(), role)
+    answer = call(value, space.names(), role, space.coordinates)
     if isinstance(answer, numbers.Real) or (isinstance(answer, ad.Array) and answer.ndim == 0):
         return answer, ()
     shape = f" of shape {np.shape(answer)}" if isinstance(answer, (ad.Array, np.ndarray)) else ""

@@ -10,6 +10,8 @@ from pinn.errors import GeometryError
 from pinn.geometry.bounds import Bounds
 from pinn.geometry.region import check_count
 
+LARGEST = 2**24  # points of the coarsest grid that is made
+
 
 def tensor_grid(bounds: Mapping[str, Bounds], n: int | Sequence[int]) -> tuple[np.ndarray, tuple[int, ...]]:
     """Evenly spaced points `(prod(shape), dim)`, both sides included, and `shape`, with one entry per coordinate.
@@ -28,6 +30,9 @@ def tensor_grid(bounds: Mapping[str, Bounds], n: int | Sequence[int]) -> tuple[n
         shape = tuple(int(count) for count in n)
     else:
         check_count(n)
+        if 2**dim > LARGEST:
+            raise GeometryError(f"a grid over {dim} coordinates", code="grid", why=f"it has at least 2^{dim} points",
+                                fix=f"domain.interior.sample({n}, pinn.sampling.sobol, rng).x")
         shape = (max(2, round(int(n) ** (1.0 / dim))),) * dim
     axes = [np.linspace(a, b, count) for (a, b), count in zip(bounds.values(), shape, strict=True)]
     return np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1).reshape(-1, dim), shape

@@ -41,6 +41,9 @@ class Predicate:
                                why="coordinates are handed over by name") from unknown
         asked = []
         for parameter in parameters:
+            if parameter.kind is parameter.VAR_KEYWORD:
+                asked += [name for name in self.coordinates if name not in asked]
+                continue
             if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
                 raise self._refuse(f"the predicate's argument {str(parameter)!r} has no name to hand a coordinate to",
                                    why=f"coordinates are handed over by name; there are {', '.join(self.coordinates)}")

@@ -25,8 +25,12 @@ FIXES = {
 }
 
 
-def arguments(function: Callable[..., Any], known: Iterable[str], role: str) -> tuple[str, ...]:
+def arguments(
+    function: Callable[..., Any], known: Iterable[str], role: str, coordinates: Iterable[str] | None = None
+) -> tuple[str, ...]:
     """The names of `known` that a function asks for; an argument with a default that is not known keeps its default.
+
+    `**x` asks for all `coordinates` that are not asked for by name; where None are said, for all that is known.
 
     A numpy function of one argument, `np.sin`, asks for x, as numpy calls it.  `role` says in messages what the function is.
     Raises `ProblemError` (code `argument`).
@@ -43,6 +47,9 @@ def arguments(function: Callable[..., Any], known: Iterable[str], role: str) -> 
     asked = []
     for parameter in parameters:
         if parameter.kind not in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+            if parameter.kind is parameter.VAR_KEYWORD:
+                asked += [name for name in (known if coordinates is None else coordinates) if name not in asked]
+                continue
             if parameter.kind is parameter.POSITIONAL_ONLY and parameter.default is not parameter.empty:
                 continue
             raise ProblemError(f"{role} has an argument {str(parameter)!r} that has no name to hand a value to",
@@ -58,12 +65,14 @@ def arguments(function: Callable[..., Any], known: Iterable[str], role: str) -> 
     return tuple(asked)
 
 
-def call(function: Callable[..., Any], known: Mapping[str, Any], role: str) -> Any:
+def call(
+    function: Callable[..., Any], known: Mapping[str, Any], role: str, coordinates: Iterable[str] | None = None
+) -> Any:
     """The answer of a function that receives by name what it asks for.
 
     Raises `ProblemError` (codes `argument`, `user-function`, and those of the engine) with the user's line.
     """
-    asked = arguments(function, known, role)
+    asked = arguments(function, known, role, coordinates)
     try:
         with np.errstate(all="ignore"):  # what is not finite is found and named afterwards
             if _of_x(function):

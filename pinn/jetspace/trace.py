@@ -23,7 +23,7 @@ def trace(space: JetSpace, function: Callable[..., Any], extra: Mapping[str, ad.
     (codes `argument`, `user-function`, `return`, `shape`, `reduction`, `no-unknown`, `derivative`).
     """
     role = role or f"the equation {describe(function)}"
-    answer = call(function, space.names() | dict(extra or {}), role)
+    answer = call(function, space.names() | dict(extra or {}), role, space.coordinates)
     several = isinstance(answer, (tuple, list))
     values = list(answer) if several else [answer]
     if not values:

@@ -15,6 +15,7 @@ from pinn.errors import ProblemError
 from pinn.geometry import Domain
 from pinn.jetspace import JetSpace, leaf_key
 
+CORNERS = 1024  # as many a grid may have that only tries a function
 _TRIED = 64  # sample points on which functions of the user's are tried
 
 
@@ -74,6 +75,14 @@ def check_initial_conditions(equations: Sequence[Term], conditions: Sequence[Ter
             why=f"{source} uses {unknown}.{space.time * order}, so {order} value{'s' * (order > 1)} of {unknown} must be known "
                 f"at a moment, and {held or 'none'} {'is' if held < 2 else 'are'}",
             fix=f"conditions=[Initial({given}), ...]")
+
+
+def closed_points(domain: Domain) -> np.ndarray:
+    """Points `(n, dim)` of the closed domain to try functions on: a grid, corners and all, or in many dimensions samples."""
+    if 2 ** len(domain.coordinates) <= CORNERS:
+        return domain.grid(256)[0]
+    edge = () if domain.boundary.empty else (sample_points(domain.boundary, CORNERS // 2, 0)[0],)
+    return np.concatenate([sample_points(domain.interior, CORNERS // 2, 0)[0], *edge])
 
 
 def check_repeated(conditions: Sequence[Term]) -> None:

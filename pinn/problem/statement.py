@@ -18,6 +18,7 @@ from pinn.problem.checks import (
     check_repeated,
     check_unknowns_are_used,
     check_weights,
+    closed_points,
     notes,
     number_repeated,
     read_unknowns,
@@ -82,7 +83,7 @@ class Problem:
             exact = Exact(self.exact.function if isinstance(self.exact, Exact) else self.exact, space)
             # inside and on the sides, where closed forms break down first
             exact.check(sample_points(self.domain.interior, 64, 1)[0])
-            exact.check(self.domain.grid(256)[0])
+            exact.check(closed_points(self.domain))
         for key, value in {"unknowns": unknowns, "equations": tuple(functions), "conditions": tuple(given), "exact": exact,
                            "weights": weights, "parameters": dict(self.parameters), "space": space, "terms": terms,
                            "notes": notes(equations, conditions, space, self.domain)}.items():

@@ -213,6 +213,7 @@ def test_grid_refuses():
     failure("grid", lambda: DOMAINS["2d"].grid((3,)))
     failure("count", lambda: DOMAINS["2d"].grid(0))
     failure("count", lambda: DOMAINS["2d"].grid((3, 2.5)))
+    failure("grid", lambda: Box(**{f"x{i}": (0, 1) for i in range(1, 101)}).grid(256))
     points, shape = tensor_grid({"x": (0.0, 1.0), "y": (0.0, 2.0)}, (2, 3))
     assert shape == (2, 3) and points.tolist() == [[0, 0], [0, 1], [0, 2], [1, 0], [1, 1], [1, 2]]
 

@@ -13,6 +13,7 @@ import pinn
 from pinn import Box, Dirichlet, Initial, Neumann, Problem, Residual, Robin, Time, laplacian, normal_derivative
 from pinn.conditions import Term, sample_points
 from pinn.errors import GeometryError, NumericsError, PinnError, ProblemError
+from pinn.problem.checks import closed_points
 from pinn.problem.differences import differentiate
 
 ROD = Box(x=(0, 1)) * Time(t=(0, 2))
@@ -322,3 +323,34 @@ def test_differences_know_their_error(orders):
     error = np.abs(answer - exact)
     assert np.all(error <= doubt + 1e-14)
     assert np.all(doubt < 1e-4 * 3**m * 2**n) and np.max(error) < 1e-6 * 3**m * 2**n
+
+
+def test_two_stars_receive_all_coordinates_that_are_not_named():
+    seen = {}
+
+    def equation(u, x2, **x):
+        seen["equation"] = list(x)
+        return laplacian(u) + x2 + sum(x.values())
+
+    def value(**x):
+        seen["value"] = list(x)
+        return sum(x.values())
+
+    domain = Box(x1=(0, 1), x2=(0, 1), x3=(0, 1)) * Time(t=(0, 1))
+    part = domain.boundary.where(lambda x1, **rest: x1 + rest["t"] > 0.5)
+    made = Problem(unknowns="u", domain=domain, equations=[equation], conditions=[Dirichlet(u=value, on=part)], exact=value)
+    assert seen == {"equation": ["x1", "x3", "t"], "value": ["x1", "x2", "x3", "t"]}
+    points = np.random.default_rng(0).random((5, 4))
+    np.testing.assert_allclose(made.exact_fields(points)["u"], points.sum(axis=1))
+    assert len(made.terms[1].data) == 1  # coordinates alone: a column, not a part of the kernel
+
+
+@pytest.mark.parametrize("count", [3, 11, 70])
+def test_functions_are_tried_on_the_closed_domain_in_any_dimension(count):
+    domain = Box(**{f"x{i}": (0, 1) for i in range(count)})
+    points = closed_points(domain)
+    assert len(points) <= 1100 and domain.contains(points).all()
+    assert ((points == 0) | (points == 1)).any(axis=1).sum() >= 100
+    with pytest.raises(NumericsError, match="exact solution"):
+        Problem(unknowns="u", domain=domain, equations=[lambda u: laplacian(u)], conditions=[Dirichlet(u=0)],
+                exact=lambda **x: np.log(x["x0"]))

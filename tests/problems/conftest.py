@@ -153,7 +153,11 @@ class Reading:
         known = wrapped | {name: Field(lambda *point, i=i: point[i], names) for i, name in enumerate(names)}
 
         def call(value: object) -> object:
-            return value(**{name: known[name] for name in inspect.signature(value).parameters}) if callable(value) else value
+            if not callable(value):
+                return value
+            asked = inspect.signature(value).parameters.values()
+            rest = names if any(one.kind is one.VAR_KEYWORD for one in asked) else ()
+            return value(**{name: known[name] for name in [*(one.name for one in asked if one.name in known), *rest]})
 
         return call, wrapped
 

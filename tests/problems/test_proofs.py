@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pinn.problem.checks import closed_points
+
 PROBLEMS = Path(__file__).parents[2] / "problems"
 MODULES = sorted(
     ".".join(path.relative_to(PROBLEMS.parent).with_suffix("").parts)
@@ -23,6 +25,5 @@ def test_the_exact_solution_is_proven_by_substitution(module):
 @pytest.mark.parametrize("module", MODULES)
 def test_exact_is_finite_on_the_closed_domain(module):
     problem = importlib.import_module(module).problem()
-    corners = np.stack([axis.ravel() for axis in np.meshgrid(*problem.domain.bounds.values())], axis=-1)
-    for values in problem.exact_fields(corners).values():
+    for values in problem.exact_fields(closed_points(problem.domain)).values():
         assert np.all(np.isfinite(values))
