@@ -13,7 +13,6 @@ import math
 from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
-from itertools import accumulate
 
 import numpy as np
 
@@ -312,15 +311,13 @@ def _written(step: Step) -> list[Node]:
 
 
 def _cuts(last: Sequence[int]) -> list[int]:
-    """Where to cut a sequence of values, of which each is read until `last`: at most LONG apart, where few are alive."""
-    alive = [0] * (len(last) + 1)
-    for i, j in enumerate(last):
-        if j > i:
-            alive[i + 1] += 1
-            alive[j + 1] -= 1
-    alive = list(accumulate(alive))  # alive[i]: values from before i that are read at i or later
+    """Where to cut a sequence of values, each of which is read until `last`: where a piece leaves little behind for its length.
+
+    So what repeats itself is mostly cut at the same places, and the pieces are equal.
+    """
     cuts, start = [], 0
     while len(last) - start > LONG:
-        start = min(range(start + LONG // 2, start + LONG + 1), key=lambda i: (alive[i], -i))
+        left = {i: sum(last[j] >= i for j in range(start, i)) / (i - start) for i in range(start + LONG // 2, start + LONG + 1)}
+        start = min(left, key=lambda i: (left[i], -i))
         cuts.append(start)
     return cuts
