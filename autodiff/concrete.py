@@ -19,7 +19,7 @@ from .rebound import Found
 from .record import Record
 from .recording import ACTIVE, Event, Place, user_code
 from .rules.tidy import tidied
-from .tracing import Tracing, check_inputs, settled, values_only
+from .tracing import Tracing, check_inputs, narrowed, settled, values_only
 
 
 def compiler(places: dict[int, Place], lanes: Sequence[Node] = ()) -> Callable[[Sequence[Node], Sequence[Node], str], Any]:
@@ -53,11 +53,13 @@ class Concrete:
         self.leaves = [leaf for _, leaf in given] + [s.leaf for s in states] + [leaf for _, leaf in tracing.captured.values()]
         # what is no array is returned as it is
         self.constants = [None if isinstance(x, Node) else (x,) for x in results]
-        self.results = settled([x for x in results if isinstance(x, Node)])
+        nodes = [x for x in results if isinstance(x, Node)]
         self.writes = [s.variable for s in states if s.written]
-        new = settled([s.number.node for s in states if s.written])
-        checked = settled([c.node for c in self.checks])
-        self.outputs = [*self.results, *new, *checked]
+        new = [s.number.node for s in states if s.written]
+        self.outputs = settled([*nodes, *new, *[c.node for c in self.checks]])
+        if tracing.floats:
+            self.outputs = narrowed(self.outputs, tracing.floats)
+        self.results = self.outputs[: len(nodes)]
         check_inputs(self.outputs, self.leaves)
         self.compiler = compiler(tracing.places, tracing.lanes)
         self.run = self.compiler(self.leaves, self.outputs, name)

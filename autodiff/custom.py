@@ -292,7 +292,7 @@ def _noted(gradient: Callable, models: Sequence[Any], variables: Sequence[Variab
     exchange = {x: s for x, s in zip(nodes, stand_ins, strict=True) if x.args or x.op is SYMBOL}
     wanted = [None if grads[i] is None else _of_shape(trace.result(_read(grads[i])), x) for i, x in zip(at, nodes, strict=True)]
     found = [None if g is None else substitute([g], exchange, rebuild)[0] for g in wanted]
-    # what the user's function uses besides its arguments: inputs of the program, whose own derivatives count in the second order
+    # what the user's function uses besides its arguments are inputs of the program, which count in the second order
     own = {n.serial for n in (*seeds, *stand_ins)}
     others = [n for n in walk([g for g in found if g is not None]) if n.op is SYMBOL and n.serial not in own]
     more = [unknown("argument", n.shape, n.dtype) for n in others]

@@ -13,14 +13,14 @@ import threading
 import time
 import types
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
 from .array import Array, Readable, eager
 from .concrete import Concrete
-from .errors import ArgumentError, FunctionError, TraceError
+from .errors import ArgumentError, AutodiffError, FunctionError, TraceError
 from .graph import Node
 from .graph import text as listing
 from .program import ONE_VALUE, Structure, argument_names, flatten, name_of, run
@@ -110,6 +110,9 @@ class Function:
             return self.python(*args, **kwargs)  # debug_numerics looks at every operation
         key = (structure, *[entry(x, self._promoted) for x in arguments])
         found = self._programs.get(key)
+        if found is None and self._promoted:  # of the floats some may decide what the program is
+            key = (structure, *[entry(x, False) for x in arguments])
+            found = self._programs.get(key)
         if found is not None and found[1].found and self._is_rebound(found[1]):
             found = None
             del self._programs[key]
@@ -128,15 +131,18 @@ class Function:
     # -- tracing
     def _trace(self, signature: Signature, arguments: Sequence[Any], args: tuple, kwargs: dict) -> Concrete:
         with self._lock:
+            made = self._programs.get((signature.structure, *signature.entries))
+            if made is not None:  # another thread was quicker
+                return made[1]
             started = time.perf_counter()
             self._forget_the_dead()
             program = None
-            if self._only_floats_differ(signature) and not any(getattr(x, "dtype", None) == np.float32 for x in arguments):
+            if self._promoted and any([type(x) is float for x in arguments]) or self._only_floats_differ(signature):
                 promoted = Signature(signature.structure, tuple([entry(x, True) for x in arguments]))
                 try:
                     program = self._make(promoted, arguments, args, kwargs)
                     signature, self._promoted = promoted, True
-                except TraceError:  # a value that decides what the program is
+                except AutodiffError:  # a value that decides what the program is
                     program = None
             program = program or self._make(signature, arguments, args, kwargs)
             self._report(signature, time.perf_counter() - started)
@@ -185,19 +191,27 @@ class Function:
                     raise ArgumentError(f"the argument {names[i]!r} of {name} is an array of {number.dtype}",
                                         why="a compiled program works on real numbers", fix="pass floats or integers",
                                         code="not-real")  # fmt: skip
-                given.append((i, tracing.leaf(names[i], number.shape, number.dtype)))
+                given.append((i, tracing.leaf(names[i], number.shape, number.dtype.newbyteorder("="))))
+                if kept is PROMOTED:
+                    tracing.floats.append(given[-1][1])
                 if names[i].partition("[")[0] in self.lanes:
                     tracing.lanes.append(given[-1][1])
                 x = eager(Array(given[-1][1]), ("argument", *place), None, x.serial if type(x) is Array else 0)
             inside.append(x)
+        known = [name.partition("[")[0] for name in names]
+        unknown = [lane for lane in self.lanes if lane not in known] if _parameters(self.python) is None else []
+        if unknown:
+            raise _no_lane(unknown[0], name, known)
         structure = flatten((args, kwargs))[1]
         args, kwargs = structure.build(inside)
         with tracing.running():
             leaves, nested = flatten(run(self.python, args, kwargs))
+            for x in leaves:
+                _check_result(x, name)
             results = [tracing.result(x.read() if isinstance(x, Readable) else x)
                        if isinstance(x, (Array, Readable, np.ndarray, np.generic)) else x for x in leaves]  # fmt: skip
-        plain = not tracing.variables and not tracing.captured and not any(type(x) is Array for x in arguments)
-        return tracing, (given, results, nested, plain)
+        ours = tracing.variables or tracing.captured or tracing.arrays or any(type(x) is Array for x in arguments)
+        return tracing, (given, results, nested, not ours)
 
     def _argument_names(self, args: tuple, kwargs: dict) -> list[str]:
         """A name for every array among the arguments."""
@@ -279,9 +293,25 @@ def function(f: Callable | None = None, *, lanes: str | Sequence[str] = ()) -> A
     if known is not None:
         unknown = [n for n in names if n not in known]
     if unknown:
-        raise ArgumentError(f"lanes names {unknown[0]!r}, but {name_of(f)} has the arguments {', '.join(known or [])}",
-                            fix=f"lanes={(known or [''])[0]!r}", code="lanes")  # fmt: skip
+        raise _no_lane(unknown[0], name_of(f), known or [])
     return Function(f, names)
+
+
+def _no_lane(lane: str, name: str, known: Sequence[str]) -> ArgumentError:
+    return ArgumentError(f"lanes names {lane!r}, but {name} has the arguments {', '.join(known)}",
+                         fix=f"lanes={known[0]!r}" if known else "leave lanes= out", code="lanes")  # fmt: skip
+
+
+def _check_result(x: Any, name: str) -> None:
+    """Raises TraceError for a result whose arrays would stay without numbers."""
+    if isinstance(x, (Array, Readable, np.ndarray, np.generic)):
+        return
+    parts = x if isinstance(x, (set, frozenset)) else getattr(x, "__dict__", None) or {}
+    held = [v for v in (parts.values() if isinstance(parts, dict) else parts) if type(v) is Array and type(v.number) is Array]
+    if held or isinstance(x, Iterator):
+        raise TraceError(f"{name} returns a {type(x).__name__}, " + ("which holds an array" if held else "which runs later"),
+                         why="inside a function arrays have no numbers; those that are returned get one",
+                         fix="return arrays in tuples, lists, dicts or named tuples", code="escaped")  # fmt: skip
 
 
 def _parameters(f: Callable) -> list[str] | None:

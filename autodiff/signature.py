@@ -55,6 +55,8 @@ def entry(x: Any, promote: bool) -> Any:
         return (), x.dtype
     if kind is Variable:
         return Variable, x.serial
+    if kind is slice:
+        return slice, (x.start, x.stop, x.step)
     if kind.__hash__ is None and kind.__module__ in ("builtins", "collections"):
         raise ArgumentError(f"a {kind.__name__} cannot be an argument of a function that is compiled",
                             why="it may change from call to call, and the program would not",

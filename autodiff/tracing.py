@@ -16,7 +16,7 @@ import numpy as np
 
 from .array import Array, eager, lift, now
 from .errors import CompileError, TraceError
-from .graph import SYMBOL, Node, constant, symbol, walk
+from .graph import CONSTANT, SYMBOL, Node, constant, symbol, walk
 from .leaves import Argument, Input, escaped, is_input, leaf_name
 from .primitive import SAME, Opaque, broadcast
 from .program import flatten
@@ -29,6 +29,7 @@ from .transforms.lane_derivative import lane_derivative
 from .types import SHARED
 
 ONE = constant(1.0)
+SINGLE = np.dtype(np.float32)
 
 # a variable that is read after it was assigned: its derivative is that of the variable, not of what was assigned
 ASSIGNED = Opaque("assigned", lambda attr, batch, old, new: new, lambda attr, old, new: new.shape,
@@ -68,6 +69,8 @@ class Tracing:
     made: list[tuple[Any, Place]] = field(default_factory=list)
     places: dict[int, Place] = field(default_factory=dict)
     checks: list[Check] = field(default_factory=list)
+    floats: list[Node] = field(default_factory=list)  # inputs that are floats of Python's
+    arrays: bool = False  # whether arrays were made inside
     marks: int = 0
 
     def leaf(self, text: str, shape: tuple[int, ...], dtype: np.dtype) -> Node:
@@ -184,7 +187,7 @@ class Tracing:
         pass
 
     def entered(self, array: Any, given: Any) -> None:
-        pass
+        self.arrays = True
 
     # -- what came of it
     def result(self, x: Any) -> Node:
@@ -228,6 +231,34 @@ def _without(outputs: Iterable[Node], dropped: Callable[[Node], bool]) -> list[N
                 attr = attr.rewritten(lambda ys: _without(ys, dropped))
             same = all(a is b for a, b in zip(args, n.args, strict=True)) and (attr is n.attr or attr == n.attr)
             new[n.serial] = n if same else rebuild(n.op, args, attr)
+    return [new[o.serial] for o in outputs]
+
+
+# what Python does with floats, which stay floats of Python's
+ARITHMETIC = {"add", "subtract", "multiply", "divide", "power", "remainder", "absolute", "same", "broadcast", "reshape"}
+
+
+def narrowed(outputs: Sequence[Node], floats: Sequence[Node]) -> list[Node]:
+    """The same programs, where floats of Python's are single precision beside arrays of single precision (NEP 50).
+
+    `floats` are the leaves, double precision, that stand for them.
+    """
+    new: dict[int, Node] = {}
+    weak = {n.serial for n in floats}
+    for n in walk(outputs):
+        args = tuple(new[a.serial] for a in n.args)
+        if n.args and all(a.serial in weak or a.op is CONSTANT for a in n.args) and n.op.name in ARITHMETIC:
+            weak.add(n.serial)
+        elif n.op.sort in ("elementwise", "select", "multilinear") and any(a.serial in weak for a in n.args):
+            others = {b.dtype for a, b in zip(n.args, args, strict=True) if a.serial not in weak and b.op is not CONSTANT}
+            if {d for d in others if d.kind == "f"} == {SINGLE}:
+                args = tuple([Array(b).astype(SINGLE).node if a.serial in weak else b
+                              for a, b in zip(n.args, args, strict=True)])  # fmt: skip
+        kept = all(a is b for a, b in zip(args, n.args, strict=True))
+        if n.op.sort == "opaque" and any(a.dtype != b.dtype for a, b in zip(args, n.args, strict=True)) and n.attr is not None:
+            raise TraceError(f"{n.op.name} is made for double precision", code="needs-number",
+                             fix="np.float32(x) in place of the float")  # fmt: skip
+        new[n.serial] = n if kept else rebuild(n.op, args, n.attr)
     return [new[o.serial] for o in outputs]
 
 

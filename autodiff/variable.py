@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from .array import Array, Readable, combine, eager, no_attribute, operate
+from .array import Array, Readable, call, combine, eager, no_attribute, operate
 from .errors import ArgumentError, ShapeError, TraceError, VariableError
-from .primitive import UFUNCS
+from .primitive import TABLE, UFUNCS
 from .recording import ACTIVE, Place, tell_left, user_code
 
 
@@ -47,6 +47,14 @@ def constant(value: Any, dtype: Any = None, name: str | None = None) -> Array:
     """
     if isinstance(value, Readable):
         value = value.read()
+    if isinstance(value, Array) and type(value.number) is Array:  # in a function that is traced: a copy, without a number
+        number = call(TABLE["stop_gradient"], value.number)
+        number = number if dtype is None else number.astype(dtype)
+        array = eager(number, ("constant", *user_code(2), name))
+        for watcher in ACTIVE.watchers:
+            watcher.left(value, "ad.constant()", number)
+            watcher.entered(array, number)
+        return array
     given = tell_left(value, "ad.constant()", np.array(value._leave("ad.constant()"))) if isinstance(value, Array) else value
     array = eager(as_number(given, dtype, "a constant"), ("constant", *user_code(2), name))
     for watcher in ACTIVE.watchers:

@@ -21,6 +21,7 @@ from tests.autodiff import test_tape
 RNG = np.random.default_rng(7)
 X = RNG.uniform(-1.0, 1.0, (6, 4))
 W = RNG.uniform(-1.0, 1.0, (4, 3))
+SMALL = np.arange(200, 250, dtype=np.uint8)
 LABELS = np.array([0, 2, 1, 1, 0, 2])
 
 
@@ -126,6 +127,13 @@ PROGRAMS = {  # function, arguments: plain arrays, or made into Arrays where a t
     "what is not finite": (lambda x: (np.log(x), np.sqrt(x), 1.0 / (x - x[0, 0])), (X,)),
     "empty": (lambda x: (x * 2.0, np.sum(x)), (np.zeros((0, 3)),)),
     "custom gradient": (lambda x: _clipped_gradient(x), (constant(X),)),
+    "small integers": (lambda i: (np.sum(i), np.mean(i), np.prod(i[:9]), np.cumsum(i), np.var(i)), (SMALL,)),
+    "small signed integers": (lambda i: (np.sum(i, 0), np.mean(i), np.prod(i[:9])), (SMALL.astype(np.int16),)),
+    "the other byte order": (lambda x: x * 2.0, (X[0].astype(">f8"),)),
+    "constants made inside": (lambda x: constant([1.0, 2.0, 3.0, 4.0]) * x, (X[0],)),
+    "a constant of an argument": (lambda x: constant(x, dtype=np.float32) * 2.0, (X[0],)),
+    "a gradient by what was an ndarray": (lambda x: gradient_by_tape(constant(x)), (X,)),
+    "slices": (lambda x, s: x[s], (X, slice(1, 3))),
 }  # fmt: skip
 
 
@@ -373,6 +381,85 @@ def test_a_function_in_a_function():
     assert inner.traces == 0  # it was part of the other
 
 
+@ad.custom_gradient
+def tripled(x):
+    return x * x, lambda dy: 3.0 * x * dy
+
+
+@ad.custom_gradient
+def of_two(x, y):
+    e = np.exp(x)
+    return (e * y, x + y), lambda a, b: (2.0 * a * e + b, b * y)
+
+
+def _scaled(c):
+    """A custom gradient that uses an array besides its arguments."""
+    return ad.custom_gradient(lambda x: (x * c, lambda dy: 5.0 * dy * c * x))
+
+
+WEIGHT, FACTOR = Variable(2.0), constant(3.0)
+
+
+@ad.custom_gradient
+def by_a_variable(x):
+    return x * WEIGHT, lambda dy, variables: (5.0 * dy * WEIGHT, [7.0 * np.sum(dy * x)])
+
+
+CUSTOM = {  # the gradient that the user wrote is the one that tapes outside take, to any order
+    "one argument": lambda x: tripled(x) * 2.0,
+    "of what was computed": lambda x: np.sin(tripled(np.cos(x))),
+    "two results": lambda x: np.prod(np.stack(of_two(x, 2.0 * x)), axis=0),
+    "a variable": lambda x: by_a_variable(x) * x,
+    "an array of outside": lambda x: _scaled(FACTOR)(x) * x,
+    "in a branch": lambda x: ad.cond(x[0] > -2.0, lambda: tripled(x), lambda: x),
+    "recomputed": ad.recompute_grad(lambda x: np.tanh(x * WEIGHT)),
+}
+
+
+@pytest.mark.parametrize("name", CUSTOM)
+def test_a_tape_outside_takes_the_gradient_that_was_written_inside(name):
+    f, x = CUSTOM[name], constant([0.3, 0.7, -0.2])
+
+    def gradients(f):
+        with GradientTape() as outer:
+            outer.watch(x)
+            with GradientTape() as tape:
+                tape.watch(x)
+                y = f(x)
+            first = tape.gradient(y, [x, WEIGHT], unconnected_gradients="zero")
+        with GradientTape() as tape:
+            tape.watch(x)
+            y = f(x)
+        return *first, outer.gradient(first[0], x, unconnected_gradients="zero"), tape.jacobian(y, x)
+
+    same(gradients(ad.function(f)), gradients(f))
+
+
+def test_a_custom_gradient_that_cannot_be_traced_is_an_error_only_for_tapes():
+    square = ad.custom_gradient(lambda x: (x * x, lambda dy: 2.0 * np.asarray(dy)))
+    f, x = ad.function(square), constant(3.0)
+    assert float(f(x)) == 9.0
+    with pytest.raises(ad.TraceError, match="np.asarray"), GradientTape() as tape:
+        tape.watch(x)
+        tape.gradient(f(x), x)
+
+
+def test_a_constant_of_an_argument_cuts_the_gradient():
+    x = constant([1.0, 2.0])
+    for f in (lambda x: np.sum(constant(x) * x), lambda x: gradient_of_cut(x)):
+        with GradientTape(persistent=True) as tape:
+            tape.watch(x)
+            expected, found = f(x), ad.function(f)(x)
+        same([found, tape.gradient(found, x)], [expected, tape.gradient(expected, x)])
+
+
+def gradient_of_cut(x):
+    with GradientTape() as tape:
+        tape.watch(x)
+        y = np.sum(constant(x) * x * x)
+    return 0.25 * np.sum(tape.gradient(y, x) * x)
+
+
 # ---- when it is traced ---------------------------------------------------------------------------------------------------
 
 
@@ -399,6 +486,9 @@ TRACES = {
     "strings": ([(X, "a"), (X, "b"), (X, "a")], 2),
     "nesting": ([(X, [X]), (X, (X,)), (X, [X, X])], 3),
     "numpy numbers": ([(np.float64(1.0),), (np.float64(2.0),)], 1),
+    "floats that vary, single precision": ([(X.astype("f"), 0.1 * k) for k in range(4)], 2),
+    "floats that vary, then another shape": ([(X, 0.1), (X, 0.2), (X[:2], 0.3), (X[:2], 0.4)], 3),
+    "slices": ([(X, slice(1, 3)), (X, slice(1, 3)), (X, slice(3))], 2),
     "keywords": ([(X,), {"x": X}, {"x": X, "n": 2}, (X, 2)], 2),
 }
 
@@ -412,6 +502,29 @@ def test_how_often_it_is_traced(name):
 def test_a_float_that_decides_what_the_program_is_stays_part_of_the_signature():
     f = ad.function(lambda x, a: x * 2.0 if a > 1.0 else x)
     assert [float(f(constant(1.0), a)) for a in (0.0, 2.0, 3.0)] == [1.0, 2.0, 2.0]
+
+
+SINGLE = X[0].astype(np.float32)
+STATE = Variable(SINGLE)
+VARYING = {  # what f(x, a) answers when a varies: single precision stays single, as NEP 50 has it
+    "arguments": (lambda x, a: (x * a, np.where(x > a, x, a), np.sum(x * (1.0 - a**2)) / a, a * np.ones(2)), SINGLE),
+    "double and single": (lambda x, a: (x[0] * a, x[1] * a, (x[0] + x[1]) * a), (SINGLE, X[0])),
+    "variables": (lambda x, a: (STATE * a * x, ad.grad(lambda z: np.sum(np.tanh(z * a * STATE)))(x)), constant(SINGLE)),
+    "a loop": (lambda x, a: ad.scan(lambda c, _: (c * a, c), x, None, length=2)[0], SINGLE),
+    "integers": (lambda x, a: (x * a, x + a), LABELS),
+    "what decides for some shapes": (lambda x, a: x * a if x.shape == (4,) or a > 0.25 else x, X[0]),
+}
+
+
+@pytest.mark.parametrize("name", VARYING)
+def test_floats_that_vary_keep_the_dtypes_of_eager_programs(name):
+    f, x = VARYING[name]
+    g = ad.function(f)
+    for a in (0.1, 0.2, 0.3):
+        same(g(x, a), f(x, a))
+    if name.startswith("what"):
+        for y, a in ((X[0, :2], 0.2), (X[0, :2], 0.3), (x, 0.4)):
+            same(g(y, a), f(y, a))
 
 
 def test_a_new_trace_says_what_differs(caplog):
@@ -492,8 +605,21 @@ REFUSED = {  # what is done, the code of the error, words that it says
     "complex": (lambda: ad.function(lambda x: x)(np.array([1j])), "not-real", "real numbers"),
     "no function": (lambda: ad.function(3), "not-a-function", "needs a function"),
     "a variable of a traced value": (lambda: ad.function(lambda x: Variable(x * 2.0))(X), "variable-of-traced", "no number"),
+    "a result that holds an array": (lambda: ad.function(_held)(X), "escaped", "returns a Holder, which holds an array"),
+    "a result that runs later": (lambda: ad.function(lambda x: (r for r in x))(X), "escaped", "returns a generator"),
+    "a lane that is no argument": (lambda: ad.function(lambda *xs: xs[0], lanes="t")(X), "lanes", "'t'"),
     "debug_numerics": (lambda: ad.function(_debug)(X), "debug-inside", "around the call"),
 }
+
+
+class Holder:
+    pass
+
+
+def _held(x):
+    holder = Holder()
+    holder.x = x * 2.0
+    return holder
 
 
 def _debug(x):
@@ -553,6 +679,20 @@ def test_threads_call_one_function():
     [t.start() for t in threads]
     [t.join() for t in threads]
     assert wrong == [] and f.traces == 1
+
+
+def test_threads_that_come_first_together_trace_once():
+    seen, together = [], threading.Barrier(4)
+    f = ad.function(lambda x: seen.append(1) or x + 1.0)
+
+    def work():
+        together.wait()
+        f(X)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    [t.start() for t in threads]
+    [t.join() for t in threads]
+    assert len(seen) == 1 and f.retraces == []
 
 
 def test_dropped_objects_are_forgotten():
