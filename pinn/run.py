@@ -22,8 +22,10 @@ from pinn import plots
 from pinn.archive import describe_network, load_solution, plain, save_solution, versions
 from pinn.errors import FileError, ProblemError
 from pinn.events import Callback
+from pinn.footprint import Footprint, footprint
 from pinn.history import History
 from pinn.objective import check_names
+from pinn.peak import measure_peak
 from pinn.problem import Problem
 from pinn.profile import read_profile
 from pinn.recipe import Recipe, complete, share_points
@@ -282,6 +284,8 @@ def check(problem: Problem, recipe: Recipe | None = None) -> list[tuple[str, lis
     supply = Supply(problem, recipe.network)
     equations = tuple(residual for term in problem.terms if term.kind == "equation" for residual in term.residuals)
     sections.append(("network", [("", line, None) for line in supply.plan(equations).splitlines()]))
+    dtype = recipe.dtypes(recipe.stages[0])[0] if recipe.stages else "float64"
+    sections.append(("a run", _foreseen(footprint(problem, recipe, supply), measure_peak(1, dtype, 0.1))))
     if problem.notes:
         sections.append(("notes", [("", note, None) for note in problem.notes]))
     if problem.exact is None:
@@ -292,6 +296,15 @@ def check(problem: Problem, recipe: Recipe | None = None) -> list[tuple[str, lis
              f"largest residual {proof.max:.1e}, terms of size {proof.scale:.1e}, by {proof.method}", proof.holds)
             for proof in problem.prove()]))
     return sections
+
+
+def _foreseen(needed: Footprint, peak: float) -> list[Row]:
+    parts = {"points": needed.points, "their columns": needed.columns, "fresh points": needed.fresh,
+             "workspaces": needed.workspaces, "optimizer": needed.optimizer}
+    return [("time", f"about {needed.milliseconds(peak):.3g} ms for loss and gradient on one thread: {needed.flops:.3g} "
+             f"operations in products, which run at {peak / 1e9:.1f} GF/s here, now", None),
+            ("memory", f"about {needed.bytes / 1e6:,.1f} MB beside Python and its libraries: "
+             + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items()), None)]
 
 
 def _demanded(term: Any) -> str:

@@ -44,7 +44,7 @@ FLOORS = {
         __init__
         run template
         solver plots callbacks archive
-        solution profile
+        solution profile footprint
         objective
         estimate
         supply source
