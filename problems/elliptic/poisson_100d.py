@@ -2,7 +2,7 @@
 
 Exact solution by construction: u* = mean of sin(pi x_i / 2), between 0 and 1 in any number of dimensions.  `**x` receives all
 coordinates by name.  The Laplacian is carried as one channel beside a hundred first derivatives (Li et al. 2023); with
-Recipe(laplacian=Hutchinson(16)) it is estimated from sixteen random directions at every point (Hu et al. 2024).
+Recipe(laplacian=Hutchinson(4)) it is estimated from four random directions at every point (Hu et al. 2024).
     $ pinn solve poisson_100d
 """
 import numpy as np
