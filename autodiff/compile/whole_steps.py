@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..graph import Leaf, Node
 from .strides import Window
-
-if TYPE_CHECKING:
-    from .whole_plan import Plan
 
 LINE = 64  # bytes: blocks start on cache lines
 SCRATCH = Leaf("scratch")
@@ -92,7 +89,7 @@ class Bodies:
     level: float
     node: Node
     args: list[Window]
-    plans: list[Plan]
+    plans: list[Any]  # Plans, which are made of steps
     scratch: Node
     kind = 2
 
