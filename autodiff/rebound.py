@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import types
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -28,7 +29,9 @@ class Found:
             return home.get(key) is self.value
         if isinstance(home, list):
             return key < len(home) and home[key] is self.value
-        return content(home) is self.value
+        if isinstance(home, types.CellType):
+            return content(home) is self.value
+        return getattr(home, key, None) is self.value  # a slot
 
     def told(self, name: str) -> str:
         """What to say of it when it is gone, `name` being that of the function."""
@@ -39,6 +42,7 @@ class Found:
 
 def find(python: Callable, arguments: Sequence[Any], wanted: set[int]) -> list[Found]:
     """The places of the objects with these ids, as far as names, attributes, lists and dicts lead to them."""
+    python, owners = _unwrapped(python)
     code = getattr(python, "__code__", None)
     if code is None:
         return []
@@ -46,7 +50,7 @@ def find(python: Callable, arguments: Sequence[Any], wanted: set[int]) -> list[F
     cells = zip(code.co_freevars, python.__closure__ or (), strict=True)
     todo: list[tuple[Any, Any, Any, int]] = [(space, name, space[name], 0) for name in code.co_names if name in space]
     todo += [(cell, name, content(cell), 0) for name, cell in cells]
-    todo += [(None, None, x, 0) for x in arguments]
+    todo += [(None, None, x, 0) for x in (*owners, *arguments)]
     found: list[Found] = []
     seen: set[int] = set()
     while todo and len(seen) < FAR:
@@ -59,7 +63,31 @@ def find(python: Callable, arguments: Sequence[Any], wanted: set[int]) -> list[F
             pairs = enumerate(inner) if isinstance(inner, list) else inner.items()
             holders = (Variable, Array, list, dict)
             todo += [(inner, k, x, depth + 1) for k, x in pairs if isinstance(x, holders) or _attributes(x)]
+            slots = [(k, getattr(value, k, None)) for k in _slots(value)]
+            todo += [(value, k, x, depth + 1) for k, x in slots if isinstance(x, holders) or _attributes(x)]
     return found
+
+
+def _unwrapped(python: Any) -> tuple[Any, list[Any]]:
+    """The plain function behind a bound method, a partial or an object that is called, and the objects that it works on."""
+    owners: list[Any] = []
+    while isinstance(python, (functools.partial, types.MethodType)):
+        if isinstance(python, functools.partial):
+            owners += [*python.args, *python.keywords.values()]
+            python = python.func
+        else:
+            owners.append(python.__self__)
+            python = python.__func__
+    if not hasattr(python, "__code__"):
+        owners.append(python)
+        python = type(python).__call__
+    return getattr(python, "python", python), owners
+
+
+def _slots(x: Any) -> tuple[str, ...]:
+    """The names of the slots of an object of a user's class."""
+    names = getattr(type(x), "__slots__", ())
+    return (names,) if isinstance(names, str) else () if isinstance(x, (Array, Variable)) else tuple(names)
 
 
 def _attributes(x: Any) -> dict:

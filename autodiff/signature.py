@@ -62,9 +62,14 @@ def entry(x: Any, promote: bool) -> Any:
                             why="it may change from call to call, and the program would not",
                             fix="pass arrays, numbers, strings, or tuples, lists and dicts of them",
                             code="function-argument")  # fmt: skip
-    if kind.__hash__ is None or kind.__eq__ is object.__eq__:
+    if kind.__hash__ is None or kind.__eq__ is object.__eq__ or _has_state(x):
         return Thing(x)
     return kind, x
+
+
+def _has_state(x: Any) -> bool:
+    """Whether an object has arrays or variables of its own: another that is equal to it is another model."""
+    return any([isinstance(v, (Variable, Array, list, dict)) for v in getattr(x, "__dict__", {}).values()])
 
 
 def _told(entry: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import warnings
@@ -321,6 +322,53 @@ def test_attributes_items_and_arrays_that_are_rebound_are_noticed():
     for f in calls:
         with pytest.warns(ad.RetraceWarning, match="was rebound"):
             assert float(f(3.0)) == 21.0
+
+
+class Slotted:
+    __slots__ = ("v",)
+
+    def call(self, x):
+        return x * self.v
+
+    __call__ = call
+
+
+HOLDERS = {  # how a function may be made of an object whose variable is exchanged
+    "a bound method": lambda m: ad.function(m.call),
+    "a partial": lambda m: ad.function(functools.partial(lambda m, x: x * m.v, m)),
+    "an object that is called": lambda m: ad.function(m),
+    "an argument": lambda m: functools.partial(ad.function(lambda m, x: x * m.v), m),
+}
+
+
+@pytest.mark.parametrize("kind", [Slotted, type("Open", (Slotted,), {})])
+@pytest.mark.parametrize("name", HOLDERS)
+def test_variables_of_objects_that_are_rebound_are_noticed(name, kind):
+    model = kind()
+    model.v = Variable(2.0)
+    f = HOLDERS[name](model)
+    assert float(f(3.0)) == 6.0
+    model.v = Variable(7.0)
+    with pytest.warns(ad.RetraceWarning, match="v was rebound"):
+        assert float(f(3.0)) == 21.0
+
+
+def test_equal_models_are_two_models():
+    class Model:
+        def __init__(self, w):
+            self.w = Variable(w)
+
+        def __eq__(self, other):
+            return True
+
+        def __hash__(self):
+            return 1
+
+        @ad.function
+        def __call__(self, x):
+            return self.w * x
+
+    assert [float(m(3.0)) for m in (Model(2.0), Model(5.0))] == [6.0, 15.0]
 
 
 # ---- outside: tapes and transforms ---------------------------------------------------------------------------------------
