@@ -284,8 +284,8 @@ def _noted(gradient: Callable, models: Sequence[Any], variables: Sequence[Variab
     try:
         given = [eager(Array(s), ("gradient", *user_code(2))) for s in seeds]
         grads = call_gradient(gradient, given, len(models) - len(variables), variables)
-    except (TraceError, DifferentiationError) as found:
-        error = found
+    except (TraceError, DifferentiationError) as refused:
+        error = refused
     finally:
         home["watchers"] = watchers
     stand_ins = [unknown("argument", x.shape, x.dtype) for x in nodes]

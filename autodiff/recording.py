@@ -58,6 +58,9 @@ class Trace(Protocol):
     def derivatives(self, targets: Any, seeds: Any, sources: Any) -> list:
         """The cotangents of source nodes."""
 
+    def result(self, x: Any) -> Any:
+        """The node of a value, whatever it is."""
+
     def number_of(self, variable: Any) -> Any:
         """The number of a variable at this point of the program."""
 

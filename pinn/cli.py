@@ -112,7 +112,7 @@ def solve(
     if not quiet:
         folder = getattr(solution, "folder", None) or out
         show_rows(console, f"{stated.name}", report(solution, folder))
-        if getattr(solution, "profile", None) is not None:
+        if solution.profile is not None:
             show_rows(console, "where the time went", profile_rows(solution.profile))
 
 
