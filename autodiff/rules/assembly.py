@@ -8,6 +8,7 @@ import numpy as np
 
 from ..array import Array, call, lift
 from ..errors import NoRuleError, ShapeError
+from ..graph import CONSTANT
 from ..primitive import implements
 from .layout import SCATTER, plain, take_flat
 
@@ -200,6 +201,6 @@ implements(np.conjugate)(lambda x: x)
 @implements(np.floor_divide)
 def floor_divide(a, b):
     a, b = _array(a), _array(b)
-    whole = np.result_type(a.dtype, b.dtype)
+    whole = np.result_type(*[n.attr if n.op is CONSTANT else n.dtype for n in (a.node, b.node)])
     return np.floor(a / b) if whole.kind == "f" else np.floor(a / b).astype(whole)
 

@@ -130,6 +130,7 @@ PROGRAMS = {  # function, arguments: plain arrays, or made into Arrays where a t
     "custom gradient": (lambda x: _clipped_gradient(x), (constant(X),)),
     "small integers": (lambda i: (np.sum(i), np.mean(i), np.prod(i[:9]), np.cumsum(i), np.var(i)), (SMALL,)),
     "small signed integers": (lambda i: (np.sum(i, 0), np.mean(i), np.prod(i[:9])), (SMALL.astype(np.int16),)),
+    "whole quotients": (lambda i: (i // 2, i % 3, i // i), (np.array([5, -7, 3], np.int32),)),
     "the other byte order": (lambda x: x * 2.0, (X[0].astype(">f8"),)),
     "constants made inside": (lambda x: constant([1.0, 2.0, 3.0, 4.0]) * x, (X[0],)),
     "a constant of an argument": (lambda x: constant(x, dtype=np.float32) * 2.0, (X[0],)),
