@@ -96,7 +96,8 @@ def main() -> None:
                          megabytes(beyond), megabytes(base + said), f"{found['cpu']:.0f}", f"{found['wall']:.0f}"])
             print(rows[-1], flush=True)
     head = ["points inside", "trained on", "points themselves, MB", "peak, MB",
-            "peak beyond the points, MB", "foreseen by `pinn check`, with the base, MB", "ns CPU a point and evaluation", "ns wall"]
+            "peak beyond the points, MB", "foreseen by `pinn check`, with the base, MB",
+            "ns CPU a point and evaluation", "ns wall"]  # fmt: skip
     lines = ["# Memory: Adam over many points, one thread, float64", "", *machine(),
              f"- Burgers, 2-[20]x4-1; peak resident memory of a fresh process that imports, compiles, trains and measures its "
              f"result; with {FEW} points it is {megabytes(base)} MB",
