@@ -112,8 +112,9 @@ def solve(
     if not quiet:
         folder = getattr(solution, "folder", None) or out
         show_rows(console, f"{stated.name}", report(solution, folder))
-        if solution.profile is not None:
-            show_rows(console, "where the time went", profile_rows(solution.profile))
+        where = getattr(solution, "profile", None)
+        if where is not None:
+            show_rows(console, "where the time went", profile_rows(where))
 
 
 @app.command("list")
