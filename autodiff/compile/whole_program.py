@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numba.core.errors import NumbaError
 
 from ..errors import ArgumentError, DifferentiationError, IndexingError, MatrixError
 from ..graph import Node
@@ -67,7 +68,7 @@ class WholeProgram:
         outputs = [np.empty(shape, dtype) for shape, dtype in self._fresh]
         try:
             wrong = main(workspace, self._tables, *numbers, *self._known, *outputs)
-        except TypeError:
+        except (TypeError, NumbaError):  # the second of arrays that numba has no type for, in older versions
             if not self._look_at(numbers):
                 raise
             return self(*numbers)
