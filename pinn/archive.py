@@ -50,6 +50,7 @@ def save_solution(solution: Solution, path: Path) -> Path:
         "coordinates": list(solution.problem.domain.coordinates), "unknowns": list(solution.problem.unknowns),
         "domain": describe_domain(solution.problem.domain),
         "network": describe_network(solution.recipe.network), "dtype": solution.recipe.dtype,
+        "impose": solution.recipe.impose,
         "layout": [[slot.name, slot.offset, list(slot.shape)] for slot in solution.supply.layout],
     } | {name: plain(getattr(solution, name)) for name in MEASURED}
     history = solution.history
@@ -86,7 +87,7 @@ def load_solution(path: str | Path, problem: Problem | None = None, network: Any
             problem = restore_problem(origin, path)
         if network is None:
             network = restore_network(about["network"], path)
-        supply = Supply(problem, network)
+        supply = Supply(problem, network, about.get("impose", "penalty"))
         theta = np.array(arrays["theta"], np.float64)
         expected = [[slot.name, slot.offset, list(slot.shape)] for slot in supply.layout]
         if expected != about["layout"] or theta.shape != (supply.layout.size,):
@@ -96,7 +97,7 @@ def load_solution(path: str | Path, problem: Problem | None = None, network: Any
             arrays["iteration"].astype(np.int64), [str(name) for name in arrays["stage"]], arrays["history_seconds"],
             arrays["history_loss"], {name[5:]: values for name, values in arrays.items() if name.startswith("term:")},
             {name[6:]: values for name, values in arrays.items() if name.startswith("error:")})
-        return Solution(problem=problem, recipe=Recipe(network=network, dtype=about["dtype"]), supply=supply, weights=theta,
+        return Solution(problem=problem, recipe=Recipe(network=network, dtype=about["dtype"], impose=about.get("impose", "penalty")), supply=supply, weights=theta,
                         history=history, origin=origin, **{name: about[name] for name in MEASURED})
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{path} is not a complete solution", why=f"{type(error).__name__}: {error}", code="damaged",

@@ -53,7 +53,7 @@ def footprint(problem: Problem, recipe: Recipe, supply: Supply, threads: int = 1
     Points have coordinates, a weight and normals.  Columns lie in tiles, in each dtype that is used, and once in rows.  Fresh
     points are drawn while the old ones are there, by adaptive sampling and to measure the residual at the end.
     """
-    patches = patches_of(problem, supply, recipe)
+    patches = patches_of(supply, recipe)
     counts = [share_points(recipe.points, patch.region, patch.names, patch.is_interior) for patch in patches]
     dtypes = sorted({dtype for stage in recipe.stages or () for dtype in recipe.dtypes(stage)}) or ["float64"]
     points = columns = fresh = residuals = 0

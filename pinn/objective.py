@@ -149,7 +149,7 @@ class Objective:
         Raises RecipeError for points or weights of a name that no term or region has, and NumericsError for given values that
         are not finite.
         """
-        patches = patches_of(problem, supply, recipe)
+        patches = patches_of(supply, recipe)
         check_names(recipe, problem.terms)
         counts = [share_points(recipe.points, patch.region, patch.names, patch.is_interior) for patch in patches]
         with timed(stopwatch, SAMPLING):
@@ -284,10 +284,10 @@ class Objective:
             fix="avoid roots and absolute powers of what may be zero: np.sqrt(u**2 + 1e-12) instead of np.sqrt(u**2)")
 
 
-def patches_of(problem: Problem, supply: Supply, recipe: Recipe) -> tuple[Patch, ...]:
-    """The terms of a problem by the region that they share."""
+def patches_of(supply: Supply, recipe: Recipe) -> tuple[Patch, ...]:
+    """The terms that are left to be trained, by the region that they share."""
     groups: list[tuple[Region, list[Term]]] = []
-    for term in problem.terms:
+    for term in supply.imposition.terms:
         same = next((terms for region, terms in groups if region == term.region), None)
         if same is None:
             groups.append((term.region, [term]))

@@ -22,6 +22,7 @@ from pinn.weighting import Balance
 
 Points = int | Mapping[str, int]
 DTYPES = ("float64", "float32", "mixed")
+IMPOSE = ("exact", "penalty")
 
 Weights = float | Mapping[str, float] | Balance
 
@@ -65,6 +66,7 @@ class Recipe:
     network     any network, or None for an MLP of the default size
     points      number of points of the interior, or numbers by the name of a condition, an equation or a region
     stages      optimizers or Stages, one after the other, each from the best parameters of the one before
+    impose      "exact" builds conditions into the fields where it can (see `pinn.imposition`), "penalty" trains all of them
     weighting   a Balance, or the weight of every condition against the equations, or weights by name; losses are mean squares
     dtype       float64, float32, or mixed: each stage in float32 until rounding shows in the gradient, then in float64
     resample    iterations between fresh points, an Adaptive, or False for the same points throughout
@@ -79,7 +81,7 @@ class Recipe:
     network: Any = None
     points: Points | None = None
     stages: tuple[Any, ...] | None = None
-    impose: str = "penalty"
+    impose: str | None = None
     weighting: Weights | None = None
     resample: Adaptive | int | None = None
     dtype: str = "float64"
@@ -101,10 +103,9 @@ class Recipe:
                 positive(weight, f"the weight{name}", "Recipe(weighting=100.0)")
         if self.stages is not None:
             object.__setattr__(self, "stages", read_stages(self.stages))
-        if self.impose != "penalty":
-            why = "conditions are imposed by penalty; imposing them exactly is not there yet" if self.impose == "exact" else (
-                "the ways of imposing conditions are: 'penalty'")
-            raise RecipeError(f"impose={self.impose!r} is not offered", why=why, fix='impose="penalty"')
+        if self.impose not in (None, *IMPOSE):
+            raise RecipeError(f"impose={self.impose!r} is not offered", fix='impose="exact"',
+                              why=f"the ways of imposing conditions are: {', '.join(map(repr, IMPOSE))}")
         if self.resample is not None and not isinstance(self.resample, Adaptive):
             if self.resample is False or self.resample == 0:
                 object.__setattr__(self, "resample", 0)
@@ -143,6 +144,7 @@ def default(problem: Problem) -> Recipe:
         network=MLP((24, 24, 24)),
         points={},
         stages=(Stage(Adam(Cosine(5e-3, 500, 5e-4)), iterations=500), Stage(SSBroyden(), name="SSBroyden")),
+        impose="exact",
         weighting=Balance(),
         resample=Adaptive(),
         seconds=60.0,

@@ -281,7 +281,7 @@ def check(problem: Problem, recipe: Recipe | None = None) -> list[tuple[str, lis
     sections.append(("problem", rows))
     sections.append(("demands", [(term.name, _demanded(term), None) for term in problem.terms]))
     sections.append(("points", [_placed(term, recipe, problem) for term in problem.terms]))
-    supply = Supply(problem, recipe.network)
+    supply = Supply(problem, recipe.network, recipe.impose or "penalty")
     equations = tuple(residual for term in problem.terms if term.kind == "equation" for residual in term.residuals)
     sections.append(("network", [("", line, None) for line in supply.plan(equations).splitlines()]))
     dtype = recipe.dtypes(recipe.stages[0])[0] if recipe.stages else "float64"

@@ -153,7 +153,7 @@ def training(
     begun = time.perf_counter()
     weights_rng, cloud_rng, fresh_rng = np.random.default_rng(seed).spawn(3)
     with timed(stopwatch, BUILD):
-        supply = Supply(problem, recipe.network)
+        supply = Supply(problem, recipe.network, recipe.impose or "penalty")
         objective = watched(Objective.of(problem, supply, recipe, cloud_rng, threads, stopwatch), stopwatch)
     theta = supply.initial(weights_rng) if start is None else np.array(start, float)
     if theta.shape != (objective.size,):

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 import autodiff as ad
+from pinn.imposition import Imposition, impose, nothing_imposed
 from pinn.jetspace import Index, JetSpace, Residuals, demands
-from pinn.networks import Layout, Network
+from pinn.networks import MLP, Layout, Network
 from pinn.problem import Problem
 from pinn.work import Work, meets
 
@@ -19,6 +20,7 @@ Directions = Mapping[str, ad.Forward]
 
 VECTOR = "theta"
 MOST = 4   # operators of which every choice is counted
+TRACE = MLP((16, 16))  # the value at an end where only a slope is given: one coordinate less, and as smooth as the data
 MANY = 24  # derivatives, above which nothing is counted: the graphs of the losers would take seconds to make
 ONE = ad.lift(1.0)
 
@@ -28,40 +30,58 @@ class Supply:
     """The fields of a problem as a network gives them: `fields`, their derivatives `jet`, whole programs `program`.
 
     Coordinates reach the network scaled to [-1, 1]; a periodic axis as (cos, sin) of 2 pi (x - a) / (b - a), which makes
-    every field exactly periodic (Dong & Ni 2021).  All weights are windows of one flat vector of length `layout.size`.
+    every field exactly periodic (Dong & Ni 2021).  With `impose="exact"` the conditions that can be are built into the fields,
+    and `imposition.terms` are those that are left (see `pinn.imposition`).  All weights are windows of one flat vector of
+    length `layout.size`: `blocks` are (unknowns, network, layout), first the network's, then the small ones of its traces.
     """
 
     problem: Problem
     network: Network
+    impose: InitVar[str] = "penalty"
+    imposition: Imposition = field(init=False, repr=False)
     space: JetSpace = field(init=False, repr=False)
-    blocks: tuple[tuple[tuple[str, ...], Layout], ...] = field(init=False, repr=False)
+    blocks: tuple[Block, ...] = field(init=False, repr=False)
     layout: Layout = field(init=False, repr=False)
     fields: Mapping[str, ad.Array] = field(init=False, repr=False)
     directions: Directions = field(init=False, repr=False)
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, impose_by: str) -> None:
         space = self.problem.space
+        imposition = impose(self.problem) if impose_by == "exact" else nothing_imposed(self.problem)
         inputs = self._inputs(space)
         separate = bool(getattr(self.network, "per_field", False)) and len(space.unknowns) > 1
-        blocks, start = [], 0
-        for unknowns in [(unknown,) for unknown in space.unknowns] if separate else [space.unknowns]:
-            prefix = f"{unknowns[0]}." if separate else ""
-            blocks.append((unknowns, self.network.layout(len(inputs), len(unknowns)).moved(start, prefix)))
-            start += blocks[-1][1].size
-        fields: dict[str, ad.Array] = {}
-        for unknowns, layout in blocks:
-            given = self.network.layout(len(inputs), len(unknowns))
+        blocks: list[Block] = []
+
+        def outputs(network: Network, unknowns: tuple[str, ...], prefix: str, without: tuple[str, ...] = ()) -> list[ad.Array]:
+            reached = [one for name in space.coordinates if name not in without for one in inputs[name]]
+            given = network.layout(len(reached), len(unknowns))
+            layout = given.moved(sum(block.layout.size for block in blocks), prefix)
+            blocks.append(Block(unknowns, network, layout))
             weights = {named.name: ad.Array(ad.view(VECTOR, slot.offset, slot.shape))
                        for named, slot in zip(given, layout, strict=True)}
-            outputs = self.network.apply(weights, np.stack(inputs))
-            fields |= {unknown: ad.Array(outputs[k].node, space) for k, unknown in enumerate(unknowns)}
-        for name, value in {"space": space, "blocks": tuple(blocks), "fields": fields, "directions": along(space),
-                            "layout": Layout(tuple(slot for _, layout in blocks for slot in layout))}.items():
+            found = network.apply(weights, np.stack(reached)) if reached else weights["constant"]
+            return [ad.Array(found[k].node, space) for k in range(len(unknowns))]
+
+        bare: dict[str, ad.Array] = {}
+        for unknowns in [(unknown,) for unknown in space.unknowns] if separate else [space.unknowns]:
+            prefix = f"{unknowns[0]}." if separate else ""
+            bare |= dict(zip(unknowns, outputs(self.network, unknowns, prefix), strict=True))
+        fields: dict[str, ad.Array] = {}
+        for unknown, dressing in imposition.dressings.items():
+            fields[unknown] = dressing.lift + dressing.factor * bare[unknown]
+            for factor, without in dressing.traces:
+                rest = [name for name in space.coordinates if name not in without]
+                network = TRACE if rest else Constant()
+                trace, = outputs(network, (unknown,), f"{unknown} free of {', '.join(without)}{len(blocks)}.", without)
+                fields[unknown] = fields[unknown] + factor * trace
+        for name, value in {"space": space, "imposition": imposition, "blocks": tuple(blocks), "fields": fields,
+                            "directions": along(space),
+                            "layout": Layout(tuple(slot for block in blocks for slot in block.layout))}.items():
             object.__setattr__(self, name, value)
 
     def initial(self, rng: np.random.Generator) -> np.ndarray:
         """A first guess of all weights, `(layout.size,)`."""
-        return np.concatenate([self.network.initial(layout, rng) for _, layout in self.blocks])
+        return np.concatenate([block.network.initial(block.layout, rng) for block in self.blocks])
 
     def jet(self, unknown: str, index: Index = (), directions: Directions | None = None) -> ad.Array:
         """A derivative of a field; orders are built up in the order of the coordinates, so u_xt starts from u_x."""
@@ -150,16 +170,40 @@ class Supply:
                   f"{one.work.cost / work.cost:.2f} times the work in all)" for one in beaten]
         return "\n".join(lines)
 
-    def _inputs(self, space: JetSpace) -> list[Any]:
-        domain, inputs = self.problem.domain, []
+    def _inputs(self, space: JetSpace) -> dict[str, list[Any]]:
+        domain = self.problem.domain
+        inputs: dict[str, list[Any]] = {}
         for name in space.coordinates:
             (low, high), x = domain.bounds[name], space.coordinate(name)
             if name in domain.periodic:
                 angle = (2 * np.pi / (high - low)) * (x - low)
-                inputs += [np.cos(angle), np.sin(angle)]
+                inputs[name] = [np.cos(angle), np.sin(angle)]
             else:
-                inputs.append((2 / (high - low)) * (x - 0.5 * (low + high)))
+                inputs[name] = [(2 / (high - low)) * (x - 0.5 * (low + high))]
         return inputs
+
+
+@dataclass(frozen=True)
+class Block:
+    """A network, the unknowns that are its outputs, and its window of the weights."""
+
+    unknowns: tuple[str, ...]
+    network: Network
+    layout: Layout
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The network of no coordinates: one weight for each output, zero at first."""
+
+    def layout(self, inputs: int, outputs: int) -> Layout:
+        return Layout.of({"constant": (outputs,)})
+
+    def initial(self, layout: Layout, rng: np.random.Generator) -> np.ndarray:
+        return np.zeros(layout.size)
+
+    def apply(self, weights: Mapping[str, Any], inputs: Any) -> Any:
+        return weights["constant"]
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,11 @@ def filled(tangent: Node | None, node: Node) -> Node:
     return broadcast(ZERO if tangent is None else tangent, node.shape)
 
 
+def is_below(a: Node, b: Node) -> bool:
+    """Whether b is made of a.  Arguments are older than what is made of them, so nothing older than a need be looked at."""
+    return a.serial < b.serial and any(n is a for n in walk([b], stop=lambda n: n.serial <= a.serial))
+
+
 class Forward:
     """Tangents in one direction, shared by everything that asks: `of(node)` is a node, or None for zero.
 
@@ -62,7 +67,7 @@ class Forward:
                     t = self._tangent(n)
                     known[n.serial] = t = None if t is None or is_zero(t) else broadcast(t, n.shape)
                     self._held.append(n)
-                    if t is not None:
+                    if t is not None and not is_below(t, n):  # D_t (t a) = a: a is then no tangent to be swapped
                         self.origin.setdefault(t.serial, n)
         return known[node.serial]
 

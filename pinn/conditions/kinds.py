@@ -14,7 +14,7 @@ from typing import Any, Protocol
 import numpy as np
 
 import autodiff as ad
-from pinn.conditions.term import Column, Term, sample_points
+from pinn.conditions.term import Column, Prescribed, Term, sample_points
 from pinn.errors import GeometryError, NumericsError, ProblemError, locate
 from pinn.geometry import Domain, Region
 from pinn.jetspace import JetSpace, arguments, call, describe, normal_derivative, trace, user_location
@@ -49,7 +49,8 @@ class Initial:
             role = f"the initial value of {name}"
             given, data = _value(space, value, role, self.where, numbers_are_data=True)
             residual = space.jet(unknown, (domain.time,) * order) - given
-            terms.append(Term(f"Initial({name})", "condition", domain.initial, (residual,), space, data, self.where))
+            terms.append(Term(f"Initial({name})", "condition", domain.initial, (residual,), space, data, self.where,
+                              prescribed=_prescribed(unknown, (0.0,) * order + (1.0,), value, space)))
         return terms
 
     def _read(self, name: str, space: JetSpace) -> tuple[str, int]:
@@ -79,7 +80,8 @@ class Dirichlet:
         _set(self, values=_named(values, "Dirichlet", "Dirichlet(u=0)"), on=on, where=user_location())
 
     def residuals(self, space: JetSpace, domain: Domain) -> list[Term]:
-        return [_boundary_term("Dirichlet", self.where, space, domain, name, self.on, value, lambda u, g: u - g)
+        return [_boundary_term("Dirichlet", self.where, space, domain, name, self.on, value, lambda u, g: u - g,
+                               coefficients=(1.0,))
                 for name, value in self.values]
 
 
@@ -96,7 +98,8 @@ class Neumann:
 
     def residuals(self, space: JetSpace, domain: Domain) -> list[Term]:
         return [_boundary_term("Neumann", self.where, space, domain, name, self.on, value,
-                               lambda u, g: normal_derivative(u) - g) for name, value in self.values]
+                               lambda u, g: normal_derivative(u) - g, coefficients=(0.0, 1.0))
+                for name, value in self.values]
 
 
 @dataclass(frozen=True, init=False)
@@ -125,8 +128,9 @@ class Robin:
             def residual(u: ad.Array, g: Any, alpha: Any = alpha, beta: Any = beta) -> ad.Array:
                 return alpha * u + beta * normal_derivative(u) - g
 
+            constant = isinstance(alpha, float) and isinstance(beta, float)
             terms.append(_boundary_term("Robin", self.where, space, domain, name, self.on, value, residual,
-                                        data_alpha + data_beta))
+                                        data_alpha + data_beta, (alpha, beta) if constant else None))
         return terms
 
 
@@ -181,13 +185,22 @@ def check_region(on: Any, domain: Domain, word: str, where: str) -> Region:
 def _boundary_term(
     word: str, where: str, space: JetSpace, domain: Domain, unknown: str, on: Region | None, value: Value,
     residual: Callable[[ad.Array, Any], ad.Array], data: tuple[Column, ...] = (),
+    coefficients: tuple[float, ...] | None = None,
 ) -> Term:  # fmt: skip
     if unknown not in space.unknowns:
         raise _unknown_name(unknown, space, word, where)
     region = check_region(domain.boundary if on is None else on, domain, word, where)
     given, column = _value(space, value, f"the value of {word}({unknown})", where, numbers_are_data=True)
     name = f"{word}({unknown})" + ("" if on is None else f" on {region.name}")
-    return Term(name, "condition", region, (residual(space.jet(unknown), given),), space, data + column, where)
+    said = None if coefficients is None else _prescribed(unknown, coefficients, value, space)
+    return Term(name, "condition", region, (residual(space.jet(unknown), given),), space, data + column, where, prescribed=said)
+
+
+def _prescribed(unknown: str, coefficients: tuple[float, ...], value: Value, space: JetSpace) -> Prescribed | None:
+    """What is prescribed, if the value depends on the coordinates alone."""
+    if callable(value) and not set(arguments(value, space.names(), "", space.coordinates)) <= set(space.coordinates):
+        return None
+    return Prescribed(unknown, coefficients, value)
 
 
 def _value(

@@ -49,12 +49,25 @@ def check_values(answer: Any, n: int, role: str, where: str) -> np.ndarray:
     return np.array(np.broadcast_to(values, (n,)), float)
 
 
+@dataclass(frozen=True)
+class Prescribed:
+    """What a condition says of one unknown: sum_k coefficients[k] d^k u / dn^k = value, where n is the outward normal, or time.
+
+    `value` is a number or a function of the coordinates.
+    """
+
+    unknown: str
+    coefficients: tuple[float, ...]
+    value: Any
+
+
 @dataclass(frozen=True, eq=False)
 class Term:
     """Residuals that must vanish on a region: an equation, or one part of a condition; `kind` says which.
 
     `residuals` are scalar expressions of jets, coordinates, normals and the leaves of `data`; `weight` multiplies the mean
-    of their squares; `where` is the user's line.  Raises `ProblemError` (code `normals`) if it needs normals and has none.
+    of their squares; `where` is the user's line; `prescribed` says the same as the residual where it is linear in one unknown
+    with constant coefficients, else it is None.  Raises `ProblemError` (code `normals`) if it needs normals and has none.
     """
 
     name: str
@@ -65,6 +78,7 @@ class Term:
     data: tuple[Column, ...] = ()
     where: str = ""
     weight: float = 1.0
+    prescribed: Prescribed | None = None
 
     def __post_init__(self) -> None:
         if self.uses_normals and sample_points(self.region, 1, 0)[1] is None:
