@@ -33,11 +33,16 @@ class Supply:
     every field exactly periodic (Dong & Ni 2021).  With `impose="exact"` the conditions that can be are built into the fields,
     and `imposition.terms` are those that are left (see `pinn.imposition`).  All weights are windows of one flat vector of
     length `layout.size`: `blocks` are (unknowns, network, layout), first the network's, then the small ones of its traces.
+
+    With a `base`, fields that are expressions of the coordinates alone (see `frozen`), the network is what is added to them,
+    times `scale`: fields are base + scale factor N, and what is built in holds if it does for the base.
     """
 
     problem: Problem
     network: Network
     impose: InitVar[str] = "penalty"
+    base: InitVar[Mapping[str, ad.Array] | None] = None
+    scale: InitVar[float] = 1.0
     imposition: Imposition = field(init=False, repr=False)
     space: JetSpace = field(init=False, repr=False)
     blocks: tuple[Block, ...] = field(init=False, repr=False)
@@ -45,7 +50,7 @@ class Supply:
     fields: Mapping[str, ad.Array] = field(init=False, repr=False)
     directions: Directions = field(init=False, repr=False)
 
-    def __post_init__(self, impose_by: str) -> None:
+    def __post_init__(self, impose_by: str, base: Mapping[str, ad.Array] | None, scale: float) -> None:
         space = self.problem.space
         imposition = impose(self.problem) if impose_by == "exact" else nothing_imposed(self.problem)
         inputs = self._inputs(space)
@@ -68,12 +73,14 @@ class Supply:
             bare |= dict(zip(unknowns, outputs(self.network, unknowns, prefix), strict=True))
         fields: dict[str, ad.Array] = {}
         for unknown, dressing in imposition.dressings.items():
-            fields[unknown] = dressing.lift + dressing.factor * bare[unknown]
+            moving = dressing.factor * bare[unknown]
             for factor, without in dressing.traces:
                 rest = [name for name in space.coordinates if name not in without]
                 network = TRACE if rest else Constant()
                 trace, = outputs(network, (unknown,), f"{unknown} free of {', '.join(without)}{len(blocks)}.", without)
-                fields[unknown] = fields[unknown] + factor * trace
+                moving = moving + factor * trace
+            # a scale is data, not a number of the program: a new one needs no new kernel
+            fields[unknown] = dressing.lift + moving if base is None else base[unknown] + ad.Array(ad.lift(np.array(scale))) * moving
         for name, value in {"space": space, "imposition": imposition, "blocks": tuple(blocks), "fields": fields,
                             "directions": along(space),
                             "layout": Layout(tuple(slot for block in blocks for slot in block.layout))}.items():
@@ -181,6 +188,19 @@ class Supply:
             else:
                 inputs[name] = [(2 / (high - low)) * (x - 0.5 * (low + high))]
         return inputs
+
+
+def frozen(supply: Supply, theta: np.ndarray) -> dict[str, ad.Array]:
+    """The fields of a supply at fixed weights `(size,)`: expressions of the coordinates alone."""
+    nodes = [array.node for array in supply.fields.values()]
+    views = [node for node in ad.walk(nodes) if node.op is ad.VIEW]
+    numbers = {}
+    for node in views:
+        _, offset, shape, strides = node.attr
+        window = np.lib.stride_tricks.as_strided(theta[offset:], shape, [8 * one for one in strides])
+        numbers[node] = ad.lift(np.array(window))
+    fixed = ad.substitute(nodes, numbers, ad.rebuild)
+    return {name: ad.Array(node, supply.space) for name, node in zip(supply.fields, fixed, strict=True)}
 
 
 @dataclass(frozen=True)
