@@ -30,6 +30,7 @@ from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, stop_
 from .graph import SYMBOL, VIEW, Node, substitute, symbol, text, view, walk
 from .health import check_numerics, debug_numerics
 from .interpret import evaluate
+from .listing import listed, restored
 from .rules.activations import elu, gelu, leaky_relu, log_softmax, logsumexp, relu, sigmoid, silu, softmax, softplus, swish
 from .rules.reduction import sum_points
 from .tape import GradientTape, TapeWarning, UnconnectedWarning
@@ -43,7 +44,8 @@ __all__ = [
     "POINT", "SHARED", "SYMBOL", "VIEW", "ArgumentError", "Array", "AutodiffError", "BoundProgram", "Collapsed", "CompileError",
     "DifferentiationError", "Forward", "Laplacian", "Node", "NoRuleError", "NumericsError", "PointProgram",
     "ShapeError", "Taylor", "TraceError", "check_derivatives", "evaluate", "forward", "grad", "hessian", "hvp",
-    "jacobian", "jet", "jvp", "laplacian", "lift", "rebuild", "reverse", "substitute", "sum_points", "symbol", "taylor", "text",
+    "jacobian", "jet", "jvp", "laplacian", "lift", "listed", "rebuild", "restored", "reverse", "substitute",
+    "sum_points", "symbol", "taylor", "text",
     "elu", "gelu", "leaky_relu", "log_softmax", "logsumexp", "relu", "sigmoid", "silu", "softmax", "softplus", "swish",
     "FunctionError", "RetraceWarning", "function", "run_functions_eagerly",
     "AxisError", "IndexingError", "MissingError", "RefusedError", "VariableError",

@@ -20,6 +20,7 @@ import scipy
 from pinn.errors import FileError, RecipeError
 from pinn.geometry import Box, Domain, Time
 from pinn.history import History
+from pinn.imposition import Imposition, describe_imposition, impose_by, restore_imposition
 from pinn.networks import ACTIVATIONS, MLP, FourierFeatures, GatedMLP
 from pinn.problem import Problem
 from pinn.recipe import Recipe
@@ -50,7 +51,7 @@ def save_solution(solution: Solution, path: Path) -> Path:
         "coordinates": list(solution.problem.domain.coordinates), "unknowns": list(solution.problem.unknowns),
         "domain": describe_domain(solution.problem.domain),
         "network": describe_network(solution.recipe.network), "dtype": solution.recipe.dtype,
-        "impose": solution.recipe.impose,
+        "impose": solution.recipe.impose, "imposition": describe_imposition(solution.supply.imposition),
         "layout": [[slot.name, slot.offset, list(slot.shape)] for slot in solution.supply.layout],
     } | {name: plain(getattr(solution, name)) for name in MEASURED}
     history = solution.history
@@ -87,7 +88,7 @@ def load_solution(path: str | Path, problem: Problem | None = None, network: Any
             problem = restore_problem(origin, path)
         if network is None:
             network = restore_network(about["network"], path)
-        supply = Supply(problem, network, about.get("impose", "penalty"))
+        supply = Supply(problem, network, imposition_of(about, problem, path))
         theta = np.array(arrays["theta"], np.float64)
         expected = [[slot.name, slot.offset, list(slot.shape)] for slot in supply.layout]
         if expected != about["layout"] or theta.shape != (supply.layout.size,):
@@ -97,11 +98,23 @@ def load_solution(path: str | Path, problem: Problem | None = None, network: Any
             arrays["iteration"].astype(np.int64), [str(name) for name in arrays["stage"]], arrays["history_seconds"],
             arrays["history_loss"], {name[5:]: values for name, values in arrays.items() if name.startswith("term:")},
             {name[6:]: values for name, values in arrays.items() if name.startswith("error:")})
-        return Solution(problem=problem, recipe=Recipe(network=network, dtype=about["dtype"], impose=about.get("impose", "penalty")), supply=supply, weights=theta,
+        recipe = Recipe(network=network, dtype=about["dtype"], impose=about.get("impose", "penalty"))
+        return Solution(problem=problem, recipe=recipe, supply=supply, weights=theta,
                         history=history, origin=origin, **{name: about[name] for name in MEASURED})
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{path} is not a complete solution", why=f"{type(error).__name__}: {error}", code="damaged",
                         fix="solve the problem again") from error
+
+
+def imposition_of(about: Mapping[str, Any], problem: Problem, path: Path) -> Imposition:
+    """The form of the fields: as it was written, or from the conditions of the problem.  Raises FileError."""
+    if about.get("imposition") is not None:
+        return restore_imposition(about["imposition"], problem)
+    if about.get("impose") == "exact" and not problem.conditions:
+        raise FileError(f"{path} does not hold its problem", code="no-problem",
+                        why="its conditions are built into the fields, and no file was found that states them again",
+                        fix="load(path, problem=...) with the same problem")
+    return impose_by(about.get("impose"), problem)
 
 
 def read_file(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

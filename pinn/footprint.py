@@ -48,7 +48,7 @@ class Footprint:
 
 
 def footprint(problem: Problem, recipe: Recipe, supply: Supply, threads: int = 1) -> Footprint:
-    """What a complete recipe will need; nothing is sampled, compiled or run.
+    """What a complete recipe without ways will need; nothing is sampled, compiled or run.
 
     Points have coordinates, a weight and normals.  Columns lie in tiles, in each dtype that is used, and once in rows.  Fresh
     points are drawn while the old ones are there, by adaptive sampling and to measure the residual at the end.

@@ -15,7 +15,7 @@ from pinn.errors import RecipeError
 from pinn.geometry import Draw, Region
 from pinn.hutchinson import Hutchinson
 from pinn.networks import MLP
-from pinn.optimizers import Adam, Cosine, Optimizer, SSBroyden
+from pinn.optimizers import Adam, Cosine, LevenbergMarquardt, Optimizer, SSBroyden
 from pinn.problem import Problem
 from pinn.sampling import sobol
 from pinn.weighting import Balance
@@ -66,6 +66,8 @@ class Recipe:
     network     any network, or None for an MLP of the default size
     points      number of points of the interior, or numbers by the name of a condition, an equation or a region
     stages      optimizers or Stages, one after the other, each from the best parameters of the one before
+    ways        recipes that take turns, each with a network of its own, until one is far ahead (see `pinn.portfolio`); the
+                solution is that with the lowest residual on fresh points.  What a way leaves open is as said here
     impose      "exact" builds conditions into the fields where it can (see `pinn.imposition`), "penalty" trains all of them
     weighting   a Balance, or the weight of every condition against the equations, or weights by name; losses are mean squares
     dtype       float64, float32, or mixed: each stage in float32 until rounding shows in the gradient, then in float64
@@ -89,6 +91,7 @@ class Recipe:
     tolerance: float | None = None
     sampling: Draw = sobol
     laplacian: Hutchinson | None = None
+    ways: tuple[Recipe, ...] | None = None
 
     def __post_init__(self) -> None:
         asked = ("layout", "initial", "apply")
@@ -103,6 +106,8 @@ class Recipe:
                 positive(weight, f"the weight{name}", "Recipe(weighting=100.0)")
         if self.stages is not None:
             object.__setattr__(self, "stages", read_stages(self.stages))
+        if self.ways is not None:
+            object.__setattr__(self, "ways", read_ways(self.ways, self.stages))
         if self.impose not in (None, *IMPOSE):
             raise RecipeError(f"impose={self.impose!r} is not offered", fix='impose="exact"',
                               why=f"the ways of imposing conditions are: {', '.join(map(repr, IMPOSE))}")
@@ -129,39 +134,86 @@ class Recipe:
         return ("float32", "float64") if said == "mixed" else (said,)
 
     @property
+    def each(self) -> tuple[Recipe, ...]:
+        """The recipes that are tried: its ways, or itself."""
+        return self.ways or (self,)
+
+    @property
     def adaptive(self) -> Adaptive | None:
         """How fresh points are drawn, or None for the same points throughout."""
         return self.resample if isinstance(self.resample, Adaptive) else None
 
 
-def default(problem: Problem) -> Recipe:
-    """The recipe that solves ordinary problems with nothing set: a short Adam, then self-scaled Broyden until time is up.
+def default(problem: Problem, network: Any = None) -> Recipe:
+    """The recipe that solves ordinary problems with nothing set: two ways that take turns (results/accuracy/study.md).
 
-    A dense quasi-Newton method with fresh points where the residual is large is what reached 1e-4 and below on all of the
-    problems that come along; its cost grows with the square of the parameters, which keeps the network small.
+    Self-scaled Broyden with fresh points where the residual is large is quick, and finds layers and fronts.  Levenberg-
+    Marquardt on fixed points, from random weights, takes longer to begin, and brings smooth solutions down to rounding; it
+    gets twice as many residuals as there are weights.  The cost of both grows with the square of the weights and more, which
+    keeps networks small; a `network` with too many weights is left to the first.
     """
+    inputs = len(problem.domain.coordinates) + len(problem.domain.periodic)
+    network = network or MLP((20, 20) if inputs == 1 else (20, 20, 20))
+    weights = network.layout(inputs, len(problem.unknowns)).size
+    equations = sum(len(term.residuals) for term in problem.terms if term.kind == "equation")
+    quick = Recipe(stages=(Stage(Adam(Cosine(5e-3, 500, 5e-4)), iterations=500), Stage(SSBroyden(), name="SSBroyden")))
+    exact = Recipe(stages=(LevenbergMarquardt(),), points=power_of_two(2 * weights / max(equations, 1)), resample=False)
     return Recipe(
-        network=MLP((24, 24, 24)),
+        network=network,
         points={},
-        stages=(Stage(Adam(Cosine(5e-3, 500, 5e-4)), iterations=500), Stage(SSBroyden(), name="SSBroyden")),
         impose="exact",
         weighting=Balance(),
         resample=Adaptive(),
         seconds=60.0,
-        tolerance=1e-14,
+        tolerance=0.0,
+        ways=(quick, exact) if weights <= DENSE and inputs <= FEW else (quick,),
     )
 
 
+def power_of_two(least: float) -> int:
+    """The first power of two that is not below `least`, since low-discrepancy points are even in such numbers."""
+    return 1 << max(0, math.ceil(math.log2(max(least, 1.0))))
+
+
 def complete(recipe: Recipe | None, problem: Problem) -> Recipe:
-    """`recipe` with every part that was left open taken from the default of this problem."""
-    standard = default(problem)
-    if recipe is None:
-        return standard
-    if not isinstance(recipe, Recipe):
+    """`recipe` with every part that was left open taken from the default of this problem, and its ways from it in turn."""
+    if recipe is not None and not isinstance(recipe, Recipe):
         raise RecipeError(f"the recipe is a {type(recipe).__name__}", why="how to solve is said by a Recipe",
                           fix="Recipe(network=MLP((32, 32, 32)), points=4096)")
-    open_parts = {name: value for name, value in vars(standard).items() if getattr(recipe, name) is None}
-    return replace(recipe, **open_parts)
+    said = {name: value for name, value in vars(recipe or Recipe()).items() if value is not None}
+    standard = default(problem, said.get("network"))
+    if "stages" in said or "ways" in said:
+        recipe = replace(standard, **{"ways": None, **said})
+    else:
+        # what is said counts for every way, whatever the default says of it
+        of_ways = {name: said[name] for name in said if name in WAY}
+        ways = standard.ways or ()
+        if said.get("laplacian") is not None or said["dtype"] == "float32":
+            ways = ways[:1]  # estimates and coarse numbers are no way to the last digits
+        recipe = replace(standard, **said, ways=tuple(replace(way, **of_ways) for way in ways))
+    return replace(recipe, ways=tuple(filled(way, recipe) for way in recipe.ways)) if recipe.ways else recipe
+
+
+WAY = ("points", "resample")
+DENSE = 2500  # weights, above which a factorisation of the Jacobian takes seconds
+FEW = 6       # coordinates, above which fixed points leave too much room between them
+
+
+def filled(way: Recipe, whole: Recipe) -> Recipe:
+    """A way with every part that it leaves open as in the whole recipe."""
+    left_open = {name: value for name, value in vars(whole).items() if getattr(way, name) is None and name != "ways"}
+    return replace(way, **left_open, dtype=whole.dtype, sampling=whole.sampling)
+
+
+def read_ways(ways: Any, stages: Any) -> tuple[Recipe, ...]:
+    """Recipes with stages, as a tuple.  Raises RecipeError."""
+    listed = tuple(ways) if isinstance(ways, (tuple, list)) else (ways,)
+    fix = "ways=[Recipe(stages=[Adam(), SSBroyden()]), Recipe(stages=[LevenbergMarquardt()], resample=False)]"
+    if not listed or not all(isinstance(way, Recipe) and way.stages is not None and way.ways is None for way in listed):
+        raise RecipeError("the ways of a recipe are no recipes with stages", why="each of them says how to solve", fix=fix)
+    if stages is not None:
+        raise RecipeError("a recipe with stages and with ways", why="every way has stages of its own", fix=fix)
+    return listed
 
 
 def share_points(points: Points | None, region: Region, names: tuple[str, ...], is_interior: bool) -> int:

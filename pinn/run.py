@@ -24,6 +24,7 @@ from pinn.errors import FileError, ProblemError
 from pinn.events import Callback
 from pinn.footprint import Footprint, footprint
 from pinn.history import History
+from pinn.imposition import impose_by
 from pinn.objective import check_names
 from pinn.peak import measure_peak
 from pinn.problem import Problem
@@ -129,10 +130,10 @@ def solve_and_report(
     before = _resumed(Path(out) if out is not None else _latest(home), problem, recipe) if resume else None
     folder = Path(out) if out is not None else _fresh(home)
     if before is not None:
-        recipe = replace(recipe or Recipe(), network=before.recipe.network)
-        # what an earlier run has already descended needs no first stage
-        stages = complete(recipe, problem).stages or ()
-        recipe = replace(recipe, stages=stages[-1:])
+        recipe = replace(recipe or Recipe(), network=before.recipe.network, impose=before.recipe.impose)
+        # what an earlier run has already descended needs no first stage, and no other way
+        whole = complete(recipe, problem)
+        recipe = replace(recipe, stages=(whole.each[0].stages or ())[-1:], ways=None)
 
     def finish(solution: Solution) -> Solution:
         history = solution.history if before is None else joined(before.history, solution.history)
@@ -270,7 +271,7 @@ def joined(early: History, late: History) -> History:
 # -- without solving
 def check(problem: Problem, recipe: Recipe | None = None) -> list[tuple[str, list[Row]]]:
     """What a problem says, with no training: sections of rows (label, text, passed or None where nothing is claimed)."""
-    recipe = complete(recipe, problem)
+    recipe = complete(recipe, problem).each[0]
     check_names(recipe, problem.terms)
     domain, sections = problem.domain, []
     bounds = ", ".join(f"{a:g} <= {name} <= {b:g}" for name, (a, b) in domain.bounds.items())
@@ -280,9 +281,10 @@ def check(problem: Problem, recipe: Recipe | None = None) -> list[tuple[str, lis
         problem.parameters)
     sections.append(("problem", rows))
     sections.append(("demands", [(term.name, _demanded(term), None) for term in problem.terms]))
-    sections.append(("points", [_placed(term, recipe, problem) for term in problem.terms]))
-    supply = Supply(problem, recipe.network, recipe.impose or "penalty")
+    supply = Supply(problem, recipe.network, impose_by(recipe.impose, problem))
     equations = tuple(residual for term in problem.terms if term.kind == "equation" for residual in term.residuals)
+    sections.append(("exact by construction", _imposed(supply)))
+    sections.append(("points", [_placed(term, recipe, supply) for term in problem.terms]))
     sections.append(("network", [("", line, None) for line in supply.plan(equations).splitlines()]))
     dtype = recipe.dtypes(recipe.stages[0])[0] if recipe.stages else "float64"
     sections.append(("a run", _foreseen(footprint(problem, recipe, supply), measure_peak(1, dtype, 0.1))))
@@ -307,15 +309,26 @@ def _foreseen(needed: Footprint, peak: float) -> list[Row]:
              + ", ".join(f"{name} {size / 1e6:,.1f}" for name, size in parts.items()), None)]
 
 
+def _imposed(supply: Supply) -> list[Row]:
+    imposition = supply.imposition
+    rows: list[Row] = [("conditions", ", ".join(imposition.held) or "none", None)]
+    if imposition.held:
+        rows.append(("violation", f"at most {imposition.violation:.1e} of the size of the data, corners included", None))
+    return rows + [("by penalty", note, None) for note in imposition.notes]
+
+
 def _demanded(term: Any) -> str:
     return ", ".join(unknown + (f".{''.join(index)}" if index else "")
                      for unknown, indices in term.demands.items() for index in indices)
 
 
-def _placed(term: Any, recipe: Recipe, problem: Problem) -> Row:
-    region = term.region
-    names = tuple(one.name for one in problem.terms if one.region == region)
-    inside = any(one.kind == "equation" for one in problem.terms if one.region == region)
+def _placed(term: Any, recipe: Recipe, supply: Supply) -> Row:
+    region, terms = term.region, supply.imposition.terms
+    if not any(one.name == term.name for one in terms):
+        return term.name, f"{region.name}: measure {region.measure:.6g}, exact by construction", None
+    region = next(one.region for one in terms if one.name == term.name)  # what is left of it
+    names = tuple(one.name for one in terms if one.region == region)
+    inside = any(one.kind == "equation" for one in terms if one.region == region)
     wanted = share_points(recipe.points, region, names, inside)
     count = sum(region.sample(wanted, recipe.sampling, np.random.default_rng(0)).counts.values())
     return term.name, f"{region.name}: measure {region.measure:.6g}, {count:,d} points", None

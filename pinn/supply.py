@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
-from pinn.imposition import Imposition, impose, nothing_imposed
+from pinn.imposition import Imposition, nothing_imposed
 from pinn.jetspace import Index, JetSpace, Residuals, demands
 from pinn.networks import MLP, Layout, Network
 from pinn.problem import Problem
@@ -30,9 +30,9 @@ class Supply:
     """The fields of a problem as a network gives them: `fields`, their derivatives `jet`, whole programs `program`.
 
     Coordinates reach the network scaled to [-1, 1]; a periodic axis as (cos, sin) of 2 pi (x - a) / (b - a), which makes
-    every field exactly periodic (Dong & Ni 2021).  With `impose="exact"` the conditions that can be are built into the fields,
-    and `imposition.terms` are those that are left (see `pinn.imposition`).  All weights are windows of one flat vector of
-    length `layout.size`: `blocks` are (unknowns, network, layout), first the network's, then the small ones of its traces.
+    every field exactly periodic (Dong & Ni 2021).  An `imposition` has conditions built into the fields, and its `terms` are
+    those that are left (see `pinn.imposition`); without one fields are bare networks.  All weights are windows of one flat
+    vector of length `layout.size`: `blocks` are (unknowns, network, layout), first the network's, then those of its traces.
 
     With a `base`, fields that are expressions of the coordinates alone (see `frozen`), the network is what is added to them,
     times `scale`: fields are base + scale factor N, and what is built in holds if it does for the base.
@@ -40,19 +40,18 @@ class Supply:
 
     problem: Problem
     network: Network
-    impose: InitVar[str] = "penalty"
+    imposition: Imposition = None  # type: ignore[assignment]
     base: InitVar[Mapping[str, ad.Array] | None] = None
     scale: InitVar[float] = 1.0
-    imposition: Imposition = field(init=False, repr=False)
     space: JetSpace = field(init=False, repr=False)
     blocks: tuple[Block, ...] = field(init=False, repr=False)
     layout: Layout = field(init=False, repr=False)
     fields: Mapping[str, ad.Array] = field(init=False, repr=False)
     directions: Directions = field(init=False, repr=False)
 
-    def __post_init__(self, impose_by: str, base: Mapping[str, ad.Array] | None, scale: float) -> None:
+    def __post_init__(self, base: Mapping[str, ad.Array] | None, scale: float) -> None:
         space = self.problem.space
-        imposition = impose(self.problem) if impose_by == "exact" else nothing_imposed(self.problem)
+        imposition = nothing_imposed(self.problem) if self.imposition is None else self.imposition
         inputs = self._inputs(space)
         separate = bool(getattr(self.network, "per_field", False)) and len(space.unknowns) > 1
         blocks: list[Block] = []
@@ -80,7 +79,8 @@ class Supply:
                 trace, = outputs(network, (unknown,), f"{unknown} free of {', '.join(without)}{len(blocks)}.", without)
                 moving = moving + factor * trace
             # a scale is data, not a number of the program: a new one needs no new kernel
-            fields[unknown] = dressing.lift + moving if base is None else base[unknown] + ad.Array(ad.lift(np.array(scale))) * moving
+            fields[unknown] = (dressing.lift + moving if base is None else
+                               base[unknown] + ad.Array(ad.lift(np.array(scale))) * moving)
         for name, value in {"space": space, "imposition": imposition, "blocks": tuple(blocks), "fields": fields,
                             "directions": along(space),
                             "layout": Layout(tuple(slot for block in blocks for slot in block.layout))}.items():

@@ -6,6 +6,6 @@ from pinn.conditions.kinds import Condition, Dirichlet, Initial, Neumann, Residu
 from pinn.conditions.term import Column, Prescribed, Term, check_finite, check_values, sample_points
 
 __all__ = [
-    "Column", "Condition", "Dirichlet", "Initial", "Neumann", "Prescribed", "Residual", "Robin", "Term", "check_finite", "check_values",
-    "sample_points",
+    "Column", "Condition", "Dirichlet", "Initial", "Neumann", "Prescribed", "Residual", "Robin", "Term", "check_finite",
+    "check_values", "sample_points",
 ]  # fmt: skip

@@ -26,6 +26,7 @@ from pinn.problem import Problem
 AGREE = 1e-9       # of the size of the data: as much data may differ where two conditions meet
 SAMPLES = 64       # points of a face at which data are compared
 MOST_NODES = 4000  # of a lift: beyond, interpolating the data takes longer than learning them
+MOST_FACES = 12    # with data of one field: a product of more factors is small nearly everywhere
 MOST_TRACES = 8    # small networks for one field
 
 
@@ -70,6 +71,11 @@ class Functional:
         return f"{self.term.name}" if len(self.term.region.pieces) == 1 else f"{self.term.name} on {self.piece.name}"
 
 
+def impose_by(how: str | None, problem: Problem) -> Imposition:
+    """The fields of a problem, "exact" or by "penalty"."""
+    return impose(problem) if how == "exact" else nothing_imposed(problem)
+
+
 def nothing_imposed(problem: Problem) -> Imposition:
     """Fields that are bare networks, and all terms."""
     space = problem.space
@@ -86,6 +92,10 @@ def impose(problem: Problem) -> Imposition:
     for unknown in space.unknowns:
         functionals, refused = read(unknown, problem, frame)
         notes += refused
+        faces = [f for f in functionals if f.axis != space.time]
+        if len(faces) > MOST_FACES:
+            notes += [f"{f.term.name} is left to the loss: it holds on {len(faces)} faces, which are too many" for f in faces]
+            functionals = [f for f in functionals if f not in faces]
         functionals, refused = agreeing(functionals, frame)
         notes += refused
         while functionals:
@@ -138,13 +148,15 @@ class Frame:
 
     def at(self, array: ad.Array, axis: str, end: int, coefficients: Coefficients) -> ad.Array:
         """The functional sum_k c_k d^k / ds^k at an end, applied to an expression of the coordinates."""
-        total, node, place = 0.0, array.node, ad.lift(float(self.domain.bounds[axis][end]))
+        total: Any = 0.0
+        node, place = array.node, ad.lift(float(self.domain.bounds[axis][end]))
         leaf = self.space.coordinate(axis).node
         for k, c in enumerate(coefficients):
             if k:
                 node = self.space.derivative(ad.Array(node, self.space), (axis,)).node
             if c:
-                total = total + c * self.width(axis) ** k * ad.Array(*ad.substitute([node], {leaf: place}, ad.rebuild), self.space)
+                there, = ad.substitute([node], {leaf: place}, ad.rebuild)
+                total = total + c * self.width(axis) ** k * ad.Array(there, self.space)
         return total if isinstance(total, ad.Array) else ad.Array(ad.lift(total), self.space)
 
     def points(self, fixed: Mapping[str, int]) -> np.ndarray:
@@ -355,4 +367,4 @@ def remaining(terms: Sequence[Term], done: set[tuple[int, str]]) -> Iterable[Ter
             yield replace(term, region=replace(term.region, pieces=left, name=" | ".join(piece.name for piece in left)))
 
 
-__all__ = ["Dressing", "Imposition", "impose", "nothing_imposed"]
+__all__ = ["Dressing", "Imposition", "impose", "impose_by", "nothing_imposed"]

@@ -1,4 +1,4 @@
-"""Polynomials along one axis that meet what is prescribed at its two ends: Hermite interpolation, and a factor that vanishes."""
+"""Polynomials along one axis that meet what is prescribed at its two ends, and a factor that vanishes there."""
 
 from __future__ import annotations
 

@@ -28,7 +28,7 @@ FLOORS = {
         explain tracing signature rebound sweep inside
         record
         compile pattern variable
-        program
+        program listing
         rules
         transforms
         array
@@ -43,12 +43,14 @@ FLOORS = {
         cli
         __init__
         run template
-        solver plots callbacks archive
+        solver
+        portfolio
+        way plots callbacks archive
         solution profile footprint
         objective
         estimate
         supply source
-        recipe
+        recipe imposition
         problem weighting
         conditions
         jetspace adaptive hutchinson work

@@ -112,7 +112,7 @@ def test_directions_change_with_the_points_and_with_nothing_else():
 
 def test_a_run_reports_the_variance():
     recipe = Recipe(network=MLP((8, 8)), points=64, stages=[Stage(Adam(1e-2), iterations=40)], laplacian=Hutchinson(4),
-                    resample=False)
+                    resample=False, impose="penalty")
     events = []
     solution = train(poisson(), recipe, callbacks=[events.append])
     assert set(solution.history.terms) == {"equation", "equation: variance", "Dirichlet(u)"}

@@ -89,7 +89,7 @@ def test_the_parts_are_the_whole_and_calls_are_told_by_kind(optimizer, kinds, tm
     for kind, kernel in told["kernels"].items():
         assert kernel["calls"] > 0 and kernel["seconds"] == told["parts"][KERNEL + kind]
         assert kernel["share_of_peak"] == pytest.approx(kernel["flops"] / kernel["seconds"] / told["peaks"]["float64"])
-    assert told["kernels"]["loss_and_gradient, float64"]["calls"] >= 2 * 15
+    assert told["kernels"]["loss_and_gradient, float64"]["calls"] >= 15
 
 
 def test_the_work_is_that_of_the_plans(tmp_path):

@@ -42,7 +42,7 @@ def test_solving_writes_a_complete_folder_and_nothing_else(tiny, tmp_path, capsy
     assert (summary["problem"], summary["seed"], summary["threads"], summary["dtype"]) == ("tiny", 3, 1, "float64")
     assert summary["parameters"] == {"k": 2, "amplitude": 1.0, "label": "plain", "sure": False}
     assert summary["steps"] == 80 and summary["stop_reason"] == "60 iterations done"
-    assert set(summary["errors"]["u"]) == {"relative_l2", "max"} and summary["points"] == {"interior": 32, "boundary": 2}
+    assert set(summary["errors"]["u"]) == {"relative_l2", "max"} and summary["points"] == {"interior": 32}
     assert summary["network"]["kind"] == "MLP" and summary["network"]["parameters"] == 19
     assert set(summary["versions"]) == {"jetspace", "python", "numpy", "scipy", "numba"}
     with (folder / "history.csv").open() as file:
@@ -236,7 +236,7 @@ def test_a_run_holds_its_problem_whatever_its_file_does(tmp_path, monkeypatch):
 def test_checking_tells_what_is_demanded_placed_and_proven(tiny, capsys):
     assert cli.main(["check", "tiny.py"]) == 0
     shown = " ".join(capsys.readouterr().out.split())
-    for said in ("tiny u.xx", "Dirichlet(u) boundary: measure 2, 2 points", "32 points", "19 parameters",
+    for said in ("tiny u.xx", "Dirichlet(u) boundary: measure 2, exact by construction", "32 points", "19 parameters",
                  "ok tiny largest residual", "ok Dirichlet(u)"):
         assert said in shown
     tiny.write_text(TEXT.replace("exact=lambda x: amplitude", "exact=lambda x: 1.1 * amplitude"))

@@ -15,7 +15,8 @@ from pinn.events import Checkpoint, Compiled, Finished, Progress, Resample, Stag
 from pinn.objective import Objective
 from pinn.recipe import complete, default, share_points
 from pinn.sampling import sample, sobol
-from pinn.solver import Settled, train
+from pinn.solver import train
+from pinn.way import Settled
 
 
 def poisson(**changes) -> Problem:
@@ -60,7 +61,7 @@ def test_events_come_in_order_and_the_solution_is_that_of_the_last():
     assert [event.stage for event in listener.of(StageEnded)] == ["Adam", "self scaled broyden"]
     assert solution.steps == 70 and solution.stop_reason == "40 iterations done"
     assert solution.errors["u"]["relative_l2"] < 0.05
-    assert solution.points == {"interior": 32, "boundary": 2} == dict(listener.of(Started)[0].points)
+    assert solution.points == {"interior": 32} == dict(listener.of(Started)[0].points)
     assert listener.of(Started)[0].parameters == solution.theta.size == 19
     last = listener.of(Progress)[-1]
     assert last.loss == pytest.approx(solution.loss) and set(last.terms) == {"equation", "Dirichlet(u)"}
@@ -221,7 +222,10 @@ def test_adaptive_points_are_dense_where_the_residual_is_large():
 # -- recipes
 def test_what_is_left_open_comes_from_the_default():
     standard = default(PROBLEM)
-    assert complete(None, PROBLEM) == standard
+    filled = complete(None, PROBLEM)
+    assert replace(filled, ways=None) == replace(standard, ways=None)
+    assert [way.stages for way in filled.each] == [way.stages for way in standard.ways]
+    assert all(way.network == standard.network and way.impose == "exact" and way.seconds == 60 for way in filled.each)
     mixed = complete(Recipe(points=100, seconds=5), PROBLEM)
     assert (mixed.points, mixed.seconds, mixed.network, mixed.stages) == (100, 5, standard.network, standard.stages)
     assert complete(Recipe(resample=False), PROBLEM).adaptive is None

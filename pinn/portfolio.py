@@ -1,0 +1,90 @@
+"""Which of several ways to a solution goes on next: the one that promises the lowest residual when the time is up."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+
+from pinn.sampling import Cloud, sample
+from pinn.way import Way
+
+TURN = 0.05      # of the time
+SHORTEST = 1.0   # seconds of a turn
+TRIALS = 2       # turns that every way gets
+EXPLORE = 4      # every so many turns one goes to the way that had the least time
+AHEAD = 100.0    # times lower a residual that has come to its end must be for the others to be given up
+POINTS = 4096    # fresh ones at which residuals are compared
+
+
+class Turns:
+    """The turns of ways: an algorithm portfolio (Huberman, Lukose & Hogg 1997, Science 275) with the residual as the judge.
+
+    Every way gets TRIALS turns; then that way goes on whose residual on fresh points, if it fell on as in its last turn, would
+    be the lowest at the end; every EXPLORE-th turn goes to the way that had the least time.  A single way has no turns.
+    """
+
+    def __init__(self, ways: Sequence[Way], seconds: float | None):
+        self.ways = list(ways)
+        self.seconds = math.inf if seconds is None else seconds
+        self.length = max(SHORTEST, TURN * (seconds or 100.0))
+        self.count = 0
+        self.seen: list[list[tuple[float, float]]] = [[] for _ in ways]  # seconds used, log10 of the residual
+        self._clouds: list[Cloud] | None = None
+
+    def next(self, now: float) -> Way | None:
+        """The way whose turn it is; None when no more is to be won."""
+        left = [k for k, way in enumerate(self.ways) if way.ended is None]
+        if not left or now >= self.seconds:
+            return None
+        if len(self.ways) == 1:
+            return self.ways[0]
+        best = self._best
+        if best is not None and self.ways[best].ended is not None:
+            rivals = [self.seen[k][-1][1] if self.seen[k] else math.inf for k in left]
+            if all(len(self.seen[k]) >= TRIALS for k in left) and self.seen[best][-1][1] + math.log10(AHEAD) < min(rivals):
+                return None
+        self.count += 1
+        fresh = [k for k in left if len(self.seen[k]) < TRIALS]
+        if fresh:
+            return self.ways[fresh[0]]
+        if self.count % EXPLORE == 0:
+            return self.ways[min(left, key=lambda k: self.ways[k].seconds)]
+        return self.ways[min(left, key=lambda k: (self.promise(k, now), self.ways[k].seconds))]
+
+    def until(self, now: float) -> float:
+        """The second at which this turn is over."""
+        return self.seconds if len(self.ways) == 1 else min(now + self.length, self.seconds)
+
+    def promise(self, k: int, now: float) -> float:
+        """log10 of the residual that a way would come to, if all the time that is left were its own."""
+        (t, before), (u, after) = self.seen[k][-2:]
+        slope = min((after - before) / max(u - t, 1e-9), 0.0)
+        rest = min(self.seconds - now, 100 * self.length)
+        return after + slope * rest
+
+    def measure(self, way: Way) -> None:
+        """Take down what a way has come to: sqrt(sum of weighted mean squares) on points that none was trained on."""
+        if len(self.ways) == 1:
+            return
+        first = self.ways[0]
+        if self._clouds is None:
+            rng = np.random.default_rng([way.session.seed, 2])
+            self._clouds = [sample(patch.region, POINTS, way.recipe.sampling, rng) for patch in first.objective.patches]
+        total = 0.0
+        for patch, cloud, weights in zip(way.objective.patches, self._clouds, first.objective.weights, strict=True):
+            values = patch.bind(cloud, way.session.threads, way.objective.dtype).residual(way.best)
+            total += float(cloud.weights @ (values**2 @ weights))
+        found = math.log10(math.sqrt(total)) if 0.0 < total < math.inf else (math.inf if total else -math.inf)
+        self.seen[self.ways.index(way)].append((way.seconds, found))
+
+    @property
+    def leader(self) -> Way:
+        """The way with the lowest residual so far; the first where none has had its turn."""
+        return self.ways[self._best or 0]
+
+    @property
+    def _best(self) -> int | None:
+        measured = [k for k, seen in enumerate(self.seen) if seen]
+        return min(measured, key=lambda k: self.seen[k][-1][1]) if measured else None
