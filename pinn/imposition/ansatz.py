@@ -345,16 +345,18 @@ def violated(dressing: Dressing, functionals: Sequence[Functional], frame: Frame
 
 def judge(dressing: Dressing, violation: float, functionals: list[Functional], frame: Frame) -> tuple[str, list[Functional]]:
     """Why a form will not do, and which functionals to give up; ("", []) if it will."""
-    space = frame.space
-    nodes = [dressing.lift, *(space.derivative(dressing.lift, (name,)) for name in frame.axes)]
-    nodes += [space.derivative(dressing.lift, (name, name)) for name in frame.axes]
-    inside = frame.values(nodes, frame.points({}))
-    if not np.isfinite(inside).all():
-        lone = [f for f in functionals if not np.isfinite(frame.values([f.value], frame.points({}))).all()]
-        return "the interpolated data, or their derivatives, are not finite everywhere", lone or functionals
+    if not finite(dressing.lift, frame):
+        lone = [f for f in functionals if not finite(f.value, frame)]
+        return "its data, or their derivatives, are not finite everywhere", lone or functionals
     if not violation <= AGREE:
         return f"the field would miss it by {violation:.1e}", functionals
     return "", []
+
+
+def finite(array: ad.Array, frame: Frame) -> bool:
+    """Whether an expression and its first and second derivatives are finite, corners included."""
+    nodes = [array] + [frame.space.derivative(array, (name,) * k) for name in frame.axes for k in (1, 2)]
+    return bool(np.isfinite(frame.values(nodes, frame.points({}))).all())
 
 
 def remaining(terms: Sequence[Term], done: set[tuple[int, str]]) -> Iterable[Term]:
