@@ -27,7 +27,7 @@ from .errors import (
 )
 from .function import RetraceWarning, function, run_functions_eagerly
 from .functional import grad, hessian, hvp, jacobian, jet, jvp, laplacian, stop_gradient, value_and_grad, vjp, vmap
-from .graph import SYMBOL, VIEW, Node, substitute, symbol, text, view, walk
+from .graph import SYMBOL, VIEW, Node, datum, substitute, symbol, text, view, walk
 from .health import check_numerics, debug_numerics
 from .interpret import evaluate
 from .listing import listed, restored
@@ -40,7 +40,7 @@ from .variable import Variable, constant
 
 __all__ = [
     "GradientTape", "TapeError", "TapeWarning", "UnconnectedWarning", "Variable", "check_numerics", "constant",
-    "cond", "custom_gradient", "debug_numerics", "recompute_grad", "scan", "while_loop",
+    "cond", "custom_gradient", "datum", "debug_numerics", "recompute_grad", "scan", "while_loop",
     "POINT", "SHARED", "SYMBOL", "VIEW", "ArgumentError", "Array", "AutodiffError", "BoundProgram", "Collapsed", "CompileError",
     "DifferentiationError", "Forward", "Laplacian", "Node", "NoRuleError", "NumericsError", "PointProgram",
     "ShapeError", "Taylor", "TraceError", "check_derivatives", "evaluate", "forward", "grad", "hessian", "hvp",

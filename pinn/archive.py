@@ -21,6 +21,7 @@ from pinn.errors import FileError, RecipeError
 from pinn.geometry import Box, Domain, Time
 from pinn.history import History
 from pinn.imposition import Imposition, describe_imposition, impose_by, restore_imposition
+from pinn.march import marched
 from pinn.networks import ACTIVATIONS, MLP, FourierFeatures, GatedMLP
 from pinn.problem import Problem
 from pinn.recipe import Recipe
@@ -51,7 +52,7 @@ def save_solution(solution: Solution, path: Path) -> Path:
         "coordinates": list(solution.problem.domain.coordinates), "unknowns": list(solution.problem.unknowns),
         "domain": describe_domain(solution.problem.domain),
         "network": describe_network(solution.recipe.network), "dtype": solution.recipe.dtype,
-        "impose": solution.recipe.impose, "imposition": describe_imposition(solution.supply.imposition),
+        "impose": solution.recipe.impose, "march": plain(solution.recipe.march), "imposition": describe_imposition(solution.supply.imposition),
         "layout": [[slot.name, slot.offset, list(slot.shape)] for slot in solution.supply.layout],
     } | {name: plain(getattr(solution, name)) for name in MEASURED}
     history = solution.history
@@ -88,7 +89,7 @@ def load_solution(path: str | Path, problem: Problem | None = None, network: Any
             problem = restore_problem(origin, path)
         if network is None:
             network = restore_network(about["network"], path)
-        supply = Supply(problem, network, imposition_of(about, problem, path))
+        supply, march = supply_of(about, arrays, problem, network, path), about.get("march")
         theta = np.array(arrays["theta"], np.float64)
         expected = [[slot.name, slot.offset, list(slot.shape)] for slot in supply.layout]
         if expected != about["layout"] or theta.shape != (supply.layout.size,):
@@ -98,12 +99,28 @@ def load_solution(path: str | Path, problem: Problem | None = None, network: Any
             arrays["iteration"].astype(np.int64), [str(name) for name in arrays["stage"]], arrays["history_seconds"],
             arrays["history_loss"], {name[5:]: values for name, values in arrays.items() if name.startswith("term:")},
             {name[6:]: values for name, values in arrays.items() if name.startswith("error:")})
-        recipe = Recipe(network=network, dtype=about["dtype"], impose=about.get("impose", "penalty"))
+        recipe = Recipe(network=network, dtype=about["dtype"], impose=about.get("impose", "penalty"),
+                        march=None if march is None else tuple(march))
         return Solution(problem=problem, recipe=recipe, supply=supply, weights=theta,
                         history=history, origin=origin, **{name: about[name] for name in MEASURED})
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{path} is not a complete solution", why=f"{type(error).__name__}: {error}", code="damaged",
                         fix="solve the problem again") from error
+
+
+def supply_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem: Problem, network: Any, path: Path) -> Supply:
+    """The fields of a file as graphs of its weights.  Raises FileError."""
+    if about.get("march") is None:
+        return Supply(problem, network, imposition_of(about, problem, path))
+    if not problem.conditions:
+        raise FileError(f"{path} does not hold its problem", code="no-problem",
+                        why="it was solved slab by slab, and no file was found that states its conditions again",
+                        fix="load(path, problem=...) with the same problem")
+    try:
+        return marched(problem, network, about["impose"], about["march"], np.array(arrays["theta"], np.float64))
+    except ValueError as error:
+        raise FileError(f"{path} does not fit its problem", why=f"its march has {error}",
+                        fix="load(path, network=...) with the network it was trained with") from error
 
 
 def imposition_of(about: Mapping[str, Any], problem: Problem, path: Path) -> Imposition:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import autodiff as ad
 from pinn.errors import RecipeError
 from pinn.hutchinson import Hutchinson
 from pinn.jetspace import Residuals
-from pinn.supply import Collapse, Supply, find_collapses
+from pinn.supply import Collapse, Supply, find_collapses, leaf_rule
 
 
 def estimated(supply: Supply, residuals: Sequence[ad.Array], hutchinson: Hutchinson
@@ -49,7 +49,17 @@ def along(supply: Supply, one: Collapse, directions: Sequence[dict[str, ad.Array
     second = [(index[0], ratio) for index, ratio in one.parts if len(index) == 2]
     first = [(supply.directions[index[0]], ratio) for index, ratio in one.parts if len(index) == 1]
     sign = 1.0 if second[0][1] > 0 else -1.0
-    paths = [ad.Forward({supply.space.coordinate(name).node: (abs(ratio) ** 0.5 * v[name]).node for name, ratio in second})
-             for v in directions]
+    paths = [path(supply, {name: abs(ratio) ** 0.5 * v[name] for name, ratio in second}) for v in directions]
     total = ad.Collapsed([(path, sign / len(paths)) for path in paths], first).of(supply.fields[one.unknown].node)
     return ad.lift(0.0) if total is None else total
+
+
+def path(supply: Supply, direction: Mapping[str, ad.Array]) -> ad.Forward:
+    """The derivative along a direction that is data of a point: of coordinates, and of what stands for functions of them."""
+    rules = [(leaf_rule(supply.space, name), part) for name, part in direction.items()]
+
+    def tangent(node: ad.Node) -> ad.Node | None:
+        parts = [part * ad.Array(moved) for rule, part in rules if (moved := rule(node)) is not None]
+        return sum(parts[1:], start=parts[0]).node if parts else None
+
+    return ad.Forward(tangent)

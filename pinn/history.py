@@ -110,3 +110,20 @@ def _columns(rows: Sequence[Mapping[str, float]]) -> dict[str, np.ndarray]:
 
 def _number(value: float) -> str:
     return "" if np.isnan(value) else repr(float(value))
+
+
+def joined(early: History, late: History) -> History:
+    """One history after another, with steps and seconds counted on."""
+    if not len(early) or not len(late):
+        return late if len(late) else early
+    a, b = len(early), len(late)
+
+    def column(one: np.ndarray | None, two: np.ndarray | None) -> np.ndarray:
+        return np.concatenate([np.full(a, np.nan) if one is None else one, np.full(b, np.nan) if two is None else two])
+
+    def columns(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {name: column(one.get(name), two.get(name)) for name in dict.fromkeys([*one, *two])}
+
+    return History(np.concatenate([early.iteration, late.iteration + early.iteration[-1]]), early.stage + late.stage,
+                   np.concatenate([early.seconds, late.seconds + early.seconds[-1]]), column(early.loss, late.loss),
+                   columns(early.terms, late.terms), columns(early.errors, late.errors))

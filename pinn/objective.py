@@ -29,7 +29,7 @@ CHUNK = 4096
 class Patch:
     """All terms of one region behind one program, so that they share the jets of the network.
 
-    `owners[k]` is the term of residual k.
+    `owners[k]` is the term of residual k; `lifts` are what the last columns are made of (see `Supply`).
     """
 
     region: Region
@@ -39,6 +39,7 @@ class Patch:
     owners: tuple[int, ...]
     program: ad.PointProgram
     hutchinson: Hutchinson | None
+    lifts: tuple[ad.Node, ...]
 
     @staticmethod
     def of(region: Region, terms: Sequence[Term], supply: Supply, hutchinson: Hutchinson | None = None) -> Patch:
@@ -69,8 +70,11 @@ class Patch:
             owners += [len(terms) + place for place in range(len(kept))]
             terms = [*terms, *(Term(f"{terms[owners[k]].name}: variance", "variance", region, (apart[k],), space, weight=0.0)
                                for k in kept)]
+        leaves = supply.lift_leaves([residual.node for residual in residuals])
+        columns += [ad.Array(leaf, space) for leaf in leaves]
         program = ad.PointProgram(columns, residuals, supply.layout.size)
-        return Patch(region, tuple(terms), tuple(columns), tuple(residuals), tuple(owners), program, hutchinson)
+        return Patch(region, tuple(terms), tuple(columns), tuple(residuals), tuple(owners), program, hutchinson,
+                     tuple(supply.lifted(leaf) for leaf in leaves))
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -93,7 +97,19 @@ class Patch:
         if self.hutchinson is not None:
             axes = len(self.terms[0].space.spatial)
             parts.append(self.hutchinson.draw(cloud.points, axes).reshape(cloud.count, -1))
+        if self.lifts:
+            parts.append(self._lifted(cloud))
         return np.concatenate(parts, axis=1)
+
+    def _lifted(self, cloud: Cloud) -> np.ndarray:
+        """The lifts and their derivatives `(points, lifts)`, a block of points at a time."""
+        space, parts = self.terms[0].space, []
+        for start in range(0, cloud.count, CHUNK):
+            block = cloud.points[start:start + CHUNK]
+            symbols = {space.coordinate(name).node: block[:, i].copy() for i, name in enumerate(space.coordinates)}
+            values = ad.evaluate(self.lifts, symbols, points=len(block))
+            parts.append(np.stack([np.broadcast_to(value, (len(block),)) for value in values], axis=1))
+        return np.concatenate(parts)
 
     def bind(self, cloud: Cloud, threads: int, dtype: str) -> ad.BoundProgram:
         """The program over a cloud, its residuals weighted as the cloud says."""

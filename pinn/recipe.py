@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import numbers
 from collections.abc import Iterable, Mapping
@@ -75,6 +76,8 @@ class Recipe:
     seconds     the time of training; compiling is not counted
     tolerance   stop when the loss is this share of the loss at the start
     laplacian   a Hutchinson, which estimates sums of second derivatives along random directions; None for the exact ones
+    march       slabs of time that are solved one after another, a number of equal ones or the moments between them: for
+                long, stiff or fast evolution; each begins from where the one before came to, and has a network of its own
     sampling    one of the functions of `pinn.sampling`
 
     Raises RecipeError.
@@ -91,6 +94,7 @@ class Recipe:
     tolerance: float | None = None
     sampling: Draw = sobol
     laplacian: Hutchinson | None = None
+    march: int | tuple[float, ...] | None = None
     ways: tuple[Recipe, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -106,6 +110,8 @@ class Recipe:
                 positive(weight, f"the weight{name}", "Recipe(weighting=100.0)")
         if self.stages is not None:
             object.__setattr__(self, "stages", read_stages(self.stages))
+        if self.march is not None:
+            object.__setattr__(self, "march", read_march(self.march))
         if self.ways is not None:
             object.__setattr__(self, "ways", read_ways(self.ways, self.stages))
         if self.impose not in (None, *IMPOSE):
@@ -203,6 +209,18 @@ def filled(way: Recipe, whole: Recipe) -> Recipe:
     """A way with every part that it leaves open as in the whole recipe."""
     left_open = {name: value for name, value in vars(whole).items() if getattr(way, name) is None and name != "ways"}
     return replace(way, **left_open, dtype=whole.dtype, sampling=whole.sampling)
+
+
+def read_march(march: Any) -> int | tuple[float, ...] | None:
+    """A number of slabs, or the moments between them; None for a single slab.  Raises RecipeError."""
+    fix = "march=4 for four equal slabs, or the moments between them: march=(0.1, 0.3)"
+    if isinstance(march, (tuple, list, np.ndarray)):
+        moments = tuple(float(t) if isinstance(t, numbers.Real) else math.nan for t in march)
+        if not moments or not all(a < b for a, b in itertools.pairwise(moments)) or not all(map(math.isfinite, moments)):
+            raise RecipeError(f"march={march!r}", why="moments are finite numbers that rise", fix=fix)
+        return moments
+    whole(march, "the number of slabs", fix)
+    return int(march) if march > 1 else None
 
 
 def read_ways(ways: Any, stages: Any) -> tuple[Recipe, ...]:

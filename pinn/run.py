@@ -23,7 +23,7 @@ from pinn.archive import describe_network, load_solution, plain, save_solution, 
 from pinn.errors import FileError, ProblemError
 from pinn.events import Callback
 from pinn.footprint import Footprint, footprint
-from pinn.history import History
+from pinn.history import joined
 from pinn.imposition import impose_by
 from pinn.objective import check_names
 from pinn.peak import measure_peak
@@ -249,23 +249,6 @@ def _latest(home: Path) -> Path:
 def _resumed(folder: Path, problem: Problem, recipe: Recipe | None) -> Solution:
     network = recipe.network if recipe is not None else None
     return load_solution(folder / "solution.npz", problem, network)
-
-
-def joined(early: History, late: History) -> History:
-    """One history after another, with steps and seconds counted on."""
-    if not len(early) or not len(late):
-        return late if len(late) else early
-    a, b = len(early), len(late)
-
-    def column(one: np.ndarray | None, two: np.ndarray | None) -> np.ndarray:
-        return np.concatenate([np.full(a, np.nan) if one is None else one, np.full(b, np.nan) if two is None else two])
-
-    def columns(one: dict[str, np.ndarray], two: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        return {name: column(one.get(name), two.get(name)) for name in dict.fromkeys([*one, *two])}
-
-    return History(np.concatenate([early.iteration, late.iteration + early.iteration[-1]]), early.stage + late.stage,
-                   np.concatenate([early.seconds, late.seconds + early.seconds[-1]]), column(early.loss, late.loss),
-                   columns(early.terms, late.terms), columns(early.errors, late.errors))
 
 
 # -- without solving

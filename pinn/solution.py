@@ -183,7 +183,7 @@ def evaluate_nodes(supply: Supply, expressions: list[ad.Array], theta: np.ndarra
 def evaluate_arrays(supply: Supply, arrays: list[ad.Array], theta: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
     """Expressions of coordinates and weights at points `(n, dim)`, each `(n,)`, a chunk of points at a time."""
     leaves = [supply.space.coordinate(name).node for name in supply.space.coordinates]
-    nodes = [array.node for array in arrays]
+    nodes = supply.resolved([array.node for array in arrays])
     results = [np.empty(len(points)) for _ in nodes]
     for start in range(0, len(points), CHUNK):
         part = np.asarray(points[start:start + CHUNK], float)

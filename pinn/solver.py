@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import numbers
 import os
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -11,12 +13,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from pinn.errors import RecipeError
-from pinn.events import Callback, Compiled, Finished, Started, emit
+from pinn.errors import NumericsError, RecipeError
+from pinn.events import Callback, Compiled, Finished, Progress, StageEnded, Started, emit
+from pinn.history import History, joined
+from pinn.march import March
 from pinn.portfolio import Turns
-from pinn.problem import Problem
+from pinn.problem import Problem, edges
 from pinn.recipe import Recipe, complete
-from pinn.solution import Solution
+from pinn.solution import Solution, dense_points, errors_at
 from pinn.stopwatch import CALLBACKS, ERRORS, Stopwatch, timed
 from pinn.way import Events, Requests, Session, Way, stop_of
 
@@ -46,7 +50,8 @@ def train(
                           fix="callbacks=[print]")
     if seconds is not None:
         recipe = replace(recipe or Recipe(), seconds=seconds)
-    run = training(problem, complete(recipe, problem), seed, threads, start, checkpoint, stopwatch)
+    whole = complete(recipe, problem)
+    run = (training if whole.march is None else marching)(problem, whole, seed, threads, start, checkpoint, stopwatch)
     # The threads of the kernels are the only ones: those of BLAS spin, and what is left for BLAS here is small.
     with threadpool_limits(1, "blas"):
         requests: Requests | None = None
@@ -85,5 +90,66 @@ def training(
             turns.measure(way)
         session.leader = turns.leader
     solution = turns.leader.solution(reason or turns.leader.ended or "")
+    yield Finished(solution)
+    return solution
+
+
+def marching(
+    problem: Problem, recipe: Recipe, seed: int, threads: int, start: np.ndarray | None,
+    checkpoint: Callable[[Solution], Any] | None, stopwatch: Stopwatch | None,
+) -> Events:  # fmt: skip
+    """A run slab by slab, each a run of its own with an equal share of the time that is left."""
+    begun = time.perf_counter()
+    if start is not None:
+        raise RecipeError("a march cannot be taken up again", why="every slab begins from the end of the one before, so changing "
+                          "one changes all that follow", fix="solve it anew, with more seconds")
+    if len({way.network for way in recipe.each}) > 1:
+        raise RecipeError("the ways of a march have different networks", why="all slabs are of one kind",
+                          fix="Recipe(network=MLP((20, 20, 20)), march=4)")
+    moments = edges(problem, recipe.march or 1)
+    march = March(problem, recipe.each[0].network, recipe.impose, moments)
+    parts: list[Solution] = []
+    history, trained, reason = History(), 0.0, None
+    for k, (low, high) in enumerate(itertools.pairwise(moments)):
+        name = f"{problem.domain.time} {low:g} to {high:g}"
+        left = None if recipe.seconds is None else max((recipe.seconds - trained) / (len(moments) - 1 - k), 1e-3)
+        run = training(march.next(), replace(recipe, seconds=left, march=None), seed, threads, None, None, stopwatch)
+        requests: Requests | None = None
+        last = 0.0
+        while True:
+            event = run.send(requests)
+            requests = None
+            if type(event) is Finished:
+                break
+            if type(event) is Started:
+                event = replace(event, problem=problem, recipe=recipe, budget_seconds=recipe.seconds)
+            elif type(event) is Progress:
+                last = event.seconds
+                event = replace(event, stage=f"{name}, {event.stage}", seconds=trained + event.seconds,
+                                budget_seconds=recipe.seconds)
+            elif type(event) is StageEnded:
+                event = replace(event, stage=f"{name}, {event.stage}")
+            if k == 0 or type(event) is not Started:
+                requests = yield event
+                reason = stop_of(requests) or reason
+        part = event.solution
+        trained += last
+        parts.append(part)
+        history = joined(history, replace(part.history, stage=[f"{name}, {stage}" for stage in part.history.stage]))
+        march.add(part.supply, part.weights)
+        if reason is not None and k < len(moments) - 2:
+            raise NumericsError(f"the march was stopped at {problem.domain.time} = {high:g}", why=reason, code="march",
+                                fix="give it more seconds, or fewer slabs")
+    supply, theta = march.whole()
+    with timed(stopwatch, ERRORS):
+        size = np.array([b - a for a, b in itertools.pairwise(moments)]) / (moments[-1] - moments[0])
+        solution = Solution(
+            problem=problem, recipe=replace(parts[-1].recipe, march=tuple(moments)), supply=supply, weights=theta, seed=seed,
+            threads=threads, history=history, stop_reason=parts[-1].stop_reason,
+            errors=errors_at(problem, supply, theta, dense_points(problem)),
+            residual_rms=float(np.sqrt(size @ [part.residual_rms**2 for part in parts])),
+            loss=float(size @ [part.loss for part in parts]), seconds=time.perf_counter() - begun,
+            seconds_compile=sum(part.seconds_compile for part in parts), steps=sum(part.steps for part in parts),
+            points={name: sum(part.points.get(name, 0) for part in parts) for name in parts[0].points})
     yield Finished(solution)
     return solution

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import InitVar, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 import autodiff as ad
-from pinn.imposition import Imposition, nothing_imposed
-from pinn.jetspace import Index, JetSpace, Residuals, demands
+from pinn.imposition import Imposition, as_data, nothing_imposed
+from pinn.jetspace import Index, JetSpace, Key, Residuals, demands, leaf_key
 from pinn.networks import MLP, Layout, Network
 from pinn.problem import Problem
 from pinn.work import Work, meets
@@ -36,6 +36,10 @@ class Supply:
 
     With a `base`, fields that are expressions of the coordinates alone (see `frozen`), the network is what is added to them,
     times `scale`: fields are base + scale factor N, and what is built in holds if it does for the base.
+
+    What fields are made of besides weights, the lift of an imposition or a base, stands in them as a leaf, its derivatives as
+    others: numbers known at each point, so that kernels do not depend on the data.  `lifts` are their expressions of the
+    coordinates, and `resolved` puts them in.
     """
 
     problem: Problem
@@ -47,6 +51,7 @@ class Supply:
     blocks: tuple[Block, ...] = field(init=False, repr=False)
     layout: Layout = field(init=False, repr=False)
     fields: Mapping[str, ad.Array] = field(init=False, repr=False)
+    lifts: Mapping[str, ad.Array] = field(init=False, repr=False)
     directions: Directions = field(init=False, repr=False)
 
     def __post_init__(self, base: Mapping[str, ad.Array] | None, scale: float) -> None:
@@ -71,6 +76,7 @@ class Supply:
             prefix = f"{unknowns[0]}." if separate else ""
             bare |= dict(zip(unknowns, outputs(self.network, unknowns, prefix), strict=True))
         fields: dict[str, ad.Array] = {}
+        lifts: dict[str, ad.Array] = {}
         for unknown, dressing in imposition.dressings.items():
             moving = dressing.factor * bare[unknown]
             for factor, without in dressing.traces:
@@ -78,13 +84,26 @@ class Supply:
                 network = TRACE if rest else Constant()
                 trace, = outputs(network, (unknown,), f"{unknown} free of {', '.join(without)}{len(blocks)}.", without)
                 moving = moving + factor * trace
-            # a scale is data, not a number of the program: a new one needs no new kernel
-            fields[unknown] = (dressing.lift + moving if base is None else
-                               base[unknown] + ad.Array(ad.lift(np.array(scale))) * moving)
+            if base is not None:  # a scale is data, not a number of the program: a new one needs no new kernel
+                moving = as_data(scale) * moving
+            lifts[unknown] = dressing.lift if base is None else base[unknown]
+            known = lifts[unknown] if is_number(lifts[unknown]) else lift_leaf(space, unknown)
+            fields[unknown] = known + moving
         for name, value in {"space": space, "imposition": imposition, "blocks": tuple(blocks), "fields": fields,
-                            "directions": along(space),
+                            "lifts": lifts, "directions": along(space),
                             "layout": Layout(tuple(slot for block in blocks for slot in block.layout))}.items():
             object.__setattr__(self, name, value)
+
+    @staticmethod
+    def of_fields(problem: Problem, network: Network, fields: Mapping[str, ad.Array], blocks: tuple[Block, ...]) -> Supply:
+        """A supply of fields that are already made, of the weights of these blocks."""
+        supply, space = object.__new__(Supply), problem.space
+        layout = Layout(tuple(slot for block in blocks for slot in block.layout))
+        for name, value in {"problem": problem, "network": network, "imposition": nothing_imposed(problem), "space": space,
+                            "blocks": blocks, "layout": layout, "fields": dict(fields), "lifts": {},
+                            "directions": along(space)}.items():
+            object.__setattr__(supply, name, value)
+        return supply
 
     def initial(self, rng: np.random.Generator) -> np.ndarray:
         """A first guess of all weights, `(layout.size,)`."""
@@ -99,6 +118,22 @@ class Supply:
                 return ad.Array(ad.lift(0.0), self.space)
             node = tangent
         return ad.Array(node, self.space)
+
+    def lift_leaves(self, nodes: Sequence[ad.Node]) -> list[ad.Node]:
+        """The leaves below nodes that stand for lifts and their derivatives, in an order that their data play no part in."""
+        found = {node: key for node in ad.walk(nodes) if (key := leaf_key(node)) is not None and key[0] == "lift"}
+        return sorted(found, key=lambda node: (found[node][1], len(found[node][2]), found[node][2]))
+
+    def lifted(self, leaf: ad.Node) -> ad.Node:
+        """What such a leaf stands for, as an expression of the coordinates."""
+        key = leaf_key(leaf)
+        assert key is not None
+        return self.space.derivative(self.lifts[key[1]], key[2]).node
+
+    def resolved(self, nodes: Sequence[ad.Node]) -> list[ad.Node]:
+        """Nodes with the expressions of lifts in the places of their leaves: graphs of coordinates and weights."""
+        leaves = self.lift_leaves(nodes)
+        return ad.substitute(nodes, {leaf: self.lifted(leaf) for leaf in leaves}, ad.rebuild) if leaves else list(nodes)
 
     def program(self, residuals: Sequence[ad.Array], collapse: bool = True) -> Residuals:
         """The residuals with the jets of the network in them: graphs of coordinates, normals, data and weights.
@@ -186,21 +221,27 @@ class Supply:
                 angle = (2 * np.pi / (high - low)) * (x - low)
                 inputs[name] = [np.cos(angle), np.sin(angle)]
             else:
-                inputs[name] = [(2 / (high - low)) * (x - 0.5 * (low + high))]
+                scale, middle = 2 / (high - low), 0.5 * (low + high)
+                inputs[name] = [as_data(scale) * (x - as_data(middle)) if name in self.problem.moving else scale * (x - middle)]
         return inputs
 
 
 def frozen(supply: Supply, theta: np.ndarray) -> dict[str, ad.Array]:
     """The fields of a supply at fixed weights `(size,)`: expressions of the coordinates alone."""
-    nodes = [array.node for array in supply.fields.values()]
-    views = [node for node in ad.walk(nodes) if node.op is ad.VIEW]
-    numbers = {}
-    for node in views:
-        _, offset, shape, strides = node.attr
-        window = np.lib.stride_tricks.as_strided(theta[offset:], shape, [8 * one for one in strides])
-        numbers[node] = ad.lift(np.array(window))
-    fixed = ad.substitute(nodes, numbers, ad.rebuild)
+    nodes = supply.resolved([array.node for array in supply.fields.values()])
+    fixed = ad.substitute(nodes, numbers_of(nodes, theta), ad.rebuild)
     return {name: ad.Array(node, supply.space) for name, node in zip(supply.fields, fixed, strict=True)}
+
+
+def numbers_of(nodes: Sequence[ad.Node], theta: np.ndarray) -> dict[ad.Node, ad.Node]:
+    """The numbers in the windows of the weights that nodes look through, by window."""
+    found = {}
+    for node in ad.walk(nodes):
+        if node.op is ad.VIEW:
+            _, offset, shape, strides = node.attr
+            window = np.lib.stride_tricks.as_strided(theta[offset:], shape, [8 * one for one in strides])
+            found[node] = ad.datum(np.array(window))
+    return found
 
 
 @dataclass(frozen=True)
@@ -280,8 +321,31 @@ def along(space: JetSpace) -> Directions:
     """One Forward for each coordinate, for everybody who asks, so that no derivative is made twice."""
     directions: dict[str, ad.Forward] = {}
     for name in reversed(space.coordinates):
-        directions[name] = ad.Forward({space.coordinate(name).node: ONE}, later=tuple(directions.values()))
+        directions[name] = ad.Forward(leaf_rule(space, name), later=tuple(directions.values()))
     return directions
+
+
+def leaf_rule(space: JetSpace, name: str) -> Callable[[ad.Node], ad.Node | None]:
+    """How leaves move along an axis: its coordinate by one, a lift by its derivative, which is a leaf, too."""
+    coordinate = space.coordinate(name).node
+
+    def tangent(node: ad.Node) -> ad.Node | None:
+        if node is coordinate:
+            return ONE
+        key = leaf_key(node)
+        return lift_leaf(space, key[1], (*key[2], name)).node if key is not None and key[0] == "lift" else None
+
+    return tangent
+
+
+def lift_leaf(space: JetSpace, unknown: str, index: Index = ()) -> ad.Array:
+    """A derivative of what a field is without its network, a number known at each point."""
+    return ad.Array(ad.symbol(Key(("lift", unknown, space.sorted(index)))), space)
+
+
+def is_number(array: ad.Array) -> bool:
+    """Whether an expression is one number, wherever."""
+    return not array.node.args and leaf_key(array.node) is None
 
 
 def squares_of(sum_: Collapse, directions: Directions) -> list[tuple[Any, float]]:

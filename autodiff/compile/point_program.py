@@ -254,13 +254,16 @@ class Prologue:
     """
 
     def __init__(self, residuals: list[Node], parameters: int):
-        hard = [n for n in shared_values(residuals) if not is_readable(n)]
-        self.parameters, self.values = parameters, hard
+        shared = shared_values(residuals)
+        hard = [n for n in shared if not is_readable(n)]
+        # a number that is data stands alone: what is made of it and of weights is read in place
+        numbers = [n for n in walk([n for n in shared if is_readable(n)]) if n.op is DATUM]
+        self.parameters, self.values = parameters, [*hard, *sorted(numbers, key=digest)]
         self.size, replacement = 0, {}
-        for n in hard:
+        for n in self.values:
             replacement[n] = view("theta", parameters + self.size, n.shape)
             self.size += int(np.prod(n.shape))
-        self.residuals = substitute(residuals, replacement, rebuild) if hard else residuals
+        self.residuals = substitute(residuals, replacement, rebuild) if replacement else residuals
         self._views = [n for n in walk(hard) if n.op is VIEW]
 
     def extend(self, theta: np.ndarray) -> np.ndarray:
@@ -282,7 +285,7 @@ class Prologue:
     def pull(self, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """The gradient in theta from the gradient in (theta, values)."""
         direct = gradient[: self.parameters].copy()
-        if not self.values:
+        if not self._views:
             return direct
         *seeds, (_, pairs) = self._jacobian
         at, symbols = self.parameters, {}
@@ -298,8 +301,8 @@ class Prologue:
         return direct
 
     def pull_rows(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        if not self.values:
-            return rows
+        if not self._views:
+            return rows[..., : self.parameters]
         flat = rows.reshape(-1, rows.shape[-1])
         return np.stack([self.pull(theta, row) for row in flat]).reshape(*rows.shape[:-1], self.parameters)
 
@@ -323,9 +326,9 @@ def shared_values(residuals: list[Node]) -> list[Node]:
 
 
 def is_readable(node: Node) -> bool:
-    """Whether a loop can read a SHARED value in place: a number, a window of theta, or arithmetic on such vectors."""
+    """Whether a loop can read a SHARED value in place: a number, a window of theta, arithmetic on such vectors and numbers."""
     if node.op is DATUM:
-        return False
+        return node.shape == ()
     if not node.args:
         return True
     if node.ndim > 1:

@@ -176,6 +176,9 @@ class Collapsed:
             for d, c in self.first:
                 if (t := d.of(node)) is not None:
                     total = add(total, multiply(c, t))
+            for d, c in self.second:  # a leaf may stand for a function whose derivatives are leaves, too
+                if (t := d.of(node)) is not None and (t := d.of(t)) is not None:
+                    total = add(total, multiply(c, t))
             return total
         if all(d.of(node) is None for d, _ in self.second + self.first):
             return None

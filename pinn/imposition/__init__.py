@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from pinn.imposition.ansatz import Dressing, Imposition, impose, impose_by, nothing_imposed
+from pinn.imposition.ansatz import Dressing, Imposition, as_data, impose, impose_by, nothing_imposed
 from pinn.imposition.record import describe_imposition, restore_imposition
 
 __all__ = [
-    "Dressing", "Imposition", "describe_imposition", "impose", "impose_by", "nothing_imposed", "restore_imposition",
+    "Dressing", "Imposition", "as_data", "describe_imposition", "impose", "impose_by", "nothing_imposed", "restore_imposition",
 ]  # fmt: skip

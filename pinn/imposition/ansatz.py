@@ -85,7 +85,7 @@ def nothing_imposed(problem: Problem) -> Imposition:
 
 def impose(problem: Problem) -> Imposition:
     """The fields of a problem with every condition built in that can be, the rest as terms, with the reasons."""
-    space, frame = problem.space, Frame(problem.space, problem.domain)
+    space, frame = problem.space, Frame(problem.space, problem.domain, problem.moving)
     bare = nothing_imposed(problem).dressings
     dressings, held, notes, worst = dict(bare), [], [], 0.0
     done: set[tuple[int, str]] = set()
@@ -131,6 +131,7 @@ class Frame:
 
     space: JetSpace
     domain: Domain
+    moving: tuple[str, ...] = ()
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -144,7 +145,8 @@ class Frame:
     def scaled(self, axis: str) -> ad.Array:
         """s = (x - a) / (b - a)."""
         low, _ = self.domain.bounds[axis]
-        return (1.0 / self.width(axis)) * (self.space.coordinate(axis) - low)
+        x, scale = self.space.coordinate(axis), 1.0 / self.width(axis)
+        return as_data(scale) * (x - as_data(low)) if axis in self.moving else scale * (x - low)
 
     def at(self, array: ad.Array, axis: str, end: int, coefficients: Coefficients) -> ad.Array:
         """The functional sum_k c_k d^k / ds^k at an end, applied to an expression of the coordinates."""
@@ -328,6 +330,11 @@ def build(functionals: Sequence[Functional], frame: Frame) -> Dressing:
     return Dressing(as_array(lift, space), as_array(factor, space), tuple(traces))
 
 
+def as_data(value: float) -> ad.Array:
+    """A number that is no part of the program, so that another one needs no other kernel."""
+    return ad.Array(ad.datum(np.array(value)))
+
+
 def as_array(value: Any, space: JetSpace) -> ad.Array:
     return ad.Array(ad.lift(value), space)
 
@@ -369,4 +376,4 @@ def remaining(terms: Sequence[Term], done: set[tuple[int, str]]) -> Iterable[Ter
             yield replace(term, region=replace(term.region, pieces=left, name=" | ".join(piece.name for piece in left)))
 
 
-__all__ = ["Dressing", "Imposition", "impose", "impose_by", "nothing_imposed"]
+__all__ = ["Dressing", "Imposition", "as_data", "impose", "impose_by", "nothing_imposed"]

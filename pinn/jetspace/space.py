@@ -34,6 +34,8 @@ class Key(tuple):
     def __repr__(self) -> str:
         if self[0] == "jet":
             return self[1] + ("." + "".join(self[2]) if self[2] else "")
+        if self[0] == "lift":
+            return f"lift of {self[1]}" + ("." + "".join(self[2]) if self[2] else "")
         return f"n{self[1]}" if self[0] == "normal" else str(self[1])
 
 

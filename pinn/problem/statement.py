@@ -37,7 +37,7 @@ class Problem:
 
     `equations` and `Residual` functions return what must vanish; `exact` returns one array, or a dict by unknown;
     `weights` gives loss weights to terms by name; `parameters` are remembered for the record.
-    Equations are traced at once, so what they demand is known: `terms`, equations first.
+    Equations are traced at once, so what they demand is known: `terms`, equations first.  Bounds of `moving` axes are data.
     Raises `ProblemError`, `GeometryError` or `NumericsError`, with the user's line.
     """
 
@@ -51,6 +51,7 @@ class Problem:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     space: JetSpace = field(init=False, repr=False)
     terms: tuple[Term, ...] = field(init=False, repr=False)
+    moving: tuple[str, ...] = field(init=False, repr=False)
     notes: tuple[str, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -85,7 +86,7 @@ class Problem:
             exact.check(sample_points(self.domain.interior, 64, 1)[0])
             exact.check(closed_points(self.domain))
         for key, value in {"unknowns": unknowns, "equations": tuple(functions), "conditions": tuple(given), "exact": exact,
-                           "weights": weights, "parameters": dict(self.parameters), "space": space, "terms": terms,
+                           "weights": weights, "parameters": dict(self.parameters), "space": space, "terms": terms, "moving": (),
                            "notes": notes(equations, conditions, space, self.domain)}.items():
             object.__setattr__(self, key, value)
 
@@ -94,11 +95,21 @@ class Problem:
         """What is left of a problem whose statement is lost: enough to evaluate its fields, nothing that could be solved."""
         outline = object.__new__(Problem)
         known = {"unknowns": unknowns, "domain": domain, "name": name, "parameters": dict(parameters), "equations": (),
-                 "conditions": (), "exact": None, "weights": {}, "space": JetSpace.over(domain, unknowns), "terms": (),
+                 "conditions": (), "exact": None, "weights": {}, "space": JetSpace.over(domain, unknowns), "terms": (), "moving": (),
                  "notes": ("only the fields of this problem are known",)}
         for key, value in known.items():
             object.__setattr__(outline, key, value)
         return outline
+
+    def on(self, domain: Domain, terms: tuple[Term, ...], moving: tuple[str, ...]) -> Problem:
+        """The same statement on a part of its domain; `moving` are axes that differ from part to part.
+
+        The bounds of these are data, so that one kernel serves all parts.
+        """
+        part = object.__new__(Problem)
+        for key, value in (vars(self) | {"domain": domain, "terms": terms, "moving": moving}).items():
+            object.__setattr__(part, key, value)
+        return part
 
     def exact_fields(self, points: np.ndarray) -> dict[str, np.ndarray] | None:
         """The exact solution `(n,)` by unknown at points `(n, dim)`, None where there is none."""

@@ -48,7 +48,7 @@ FLOORS = {
         way plots callbacks archive
         solution profile footprint
         objective
-        estimate
+        estimate march
         supply source
         recipe imposition
         problem weighting
