@@ -52,7 +52,8 @@ def save_solution(solution: Solution, path: Path) -> Path:
         "coordinates": list(solution.problem.domain.coordinates), "unknowns": list(solution.problem.unknowns),
         "domain": describe_domain(solution.problem.domain),
         "network": describe_network(solution.recipe.network), "dtype": solution.recipe.dtype,
-        "impose": solution.recipe.impose, "march": plain(solution.recipe.march), "imposition": describe_imposition(solution.supply.imposition),
+        "impose": solution.recipe.impose, "march": plain(solution.recipe.march),
+        "slabs": [describe_network(network) for network in solution.supply.slabs], "imposition": describe_imposition(solution.supply.imposition),
         "layout": [[slot.name, slot.offset, list(slot.shape)] for slot in solution.supply.layout],
     } | {name: plain(getattr(solution, name)) for name in MEASURED}
     history = solution.history
@@ -117,7 +118,8 @@ def supply_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], proble
                         why="it was solved slab by slab, and no file was found that states its conditions again",
                         fix="load(path, problem=...) with the same problem")
     try:
-        return marched(problem, network, about["impose"], about["march"], np.array(arrays["theta"], np.float64))
+        networks = [network if said is None else restore_network(said, path) for said in about["slabs"]]
+        return marched(problem, networks, about["impose"], about["march"], np.array(arrays["theta"], np.float64))
     except ValueError as error:
         raise FileError(f"{path} does not fit its problem", why=f"its march has {error}",
                         fix="load(path, network=...) with the network it was trained with") from error

@@ -34,7 +34,10 @@ class Compiled:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """One step of an optimizer, measured at `theta`; `errors` holds an unknown only where it was measured at this step."""
+    """One step of an optimizer, measured at `theta`, from which `supply` makes fields.
+
+    `errors` holds an unknown only where it was measured at this step.
+    """
 
     stage: str
     iteration: int
@@ -45,6 +48,7 @@ class Progress:
     seconds: float
     budget_seconds: float | None
     theta: np.ndarray
+    supply: Any = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -20,8 +19,8 @@ class March:
     `whole` has the fields of all of them as one: that of the slab in which a point lies, with one vector of weights.
     """
 
-    def __init__(self, problem: Problem, network: Network, impose: str | None, moments: Sequence[float]):
-        self.problem, self.network, self.impose = problem, network, impose
+    def __init__(self, problem: Problem, impose: str | None, moments: Sequence[float]):
+        self.problem, self.impose = problem, impose
         self.moments = [float(t) for t in moments]
         self.parts: list[Supply] = []
         self.weights: list[np.ndarray] = []
@@ -38,10 +37,6 @@ class March:
         k = len(self.parts)
         return slab(self.problem, self.moments[k], self.moments[k + 1], self._before if k else None)
 
-    def supply(self, part: Problem) -> Supply:
-        """The fields of a slab as its network gives them."""
-        return Supply(part, self.network, impose_by(self.impose, part))
-
     def add(self, part: Supply, theta: np.ndarray) -> None:
         """The first slab that is not solved has these weights `(part.layout.size,)`."""
         nodes = part.resolved([array.node for array in part.fields.values()])
@@ -56,7 +51,7 @@ class March:
 
     def whole(self) -> tuple[Supply, np.ndarray]:
         """The fields over all slabs that are solved, and their weights."""
-        space, network = self.problem.space, self.network
+        space = self.problem.space
         assert space.time is not None
         t = space.coordinate(space.time)
         fields: dict[str, ad.Array] = {}
@@ -71,7 +66,8 @@ class March:
             for block in part.blocks:
                 blocks.append(Block(block.unknowns, block.network, block.layout.moved(start, f"slab {k}: ")))
                 start += block.layout.size
-        return Supply.of_fields(self.problem, network, fields, tuple(blocks)), np.concatenate(self.weights)
+        slabs = tuple(part.network for part in self.parts)
+        return Supply.of_fields(self.problem, slabs, fields, tuple(blocks)), np.concatenate(self.weights)
 
     def _before(self, unknown: str, order: int) -> ad.Array:
         """The time derivative of a field at the end of the last slab that is solved."""
@@ -82,18 +78,19 @@ class March:
         return ad.Array(there, space)
 
 
-def marched(problem: Problem, network: Network, impose: str | None, moments: Sequence[float], theta: np.ndarray) -> Supply:
+def marched(
+    problem: Problem, networks: Sequence[Network], impose: str | None, moments: Sequence[float], theta: np.ndarray,
+) -> Supply:  # fmt: skip
     """The fields of a march whose weights are known `(size,)`.  Raises ValueError where they are too few or too many."""
-    march, start = March(problem, network, impose, moments), 0
-    for _ in itertools.pairwise(moments):
-        part = march.supply(march.next())
-        size = part.layout.size
+    march, start = March(problem, impose, moments), 0
+    for network in networks:
+        part = march.next()
+        supply = Supply(part, network, impose_by(impose, part))
+        size = supply.layout.size
         if start + size > theta.size:
             raise ValueError("too few weights")
-        march.add(part, np.array(theta[start:start + size]))
+        march.add(supply, np.array(theta[start:start + size]))
         start += size
     if start != theta.size:
         raise ValueError("too many weights")
     return march.whole()[0]
-
-

@@ -154,16 +154,20 @@ def default(problem: Problem, network: Any = None) -> Recipe:
     """The recipe that solves ordinary problems with nothing set: two ways that take turns (results/accuracy/study.md).
 
     Self-scaled Broyden with fresh points where the residual is large is quick, and finds layers and fronts.  Levenberg-
-    Marquardt on fixed points, from random weights, takes longer to begin, and brings smooth solutions down to rounding; it
-    gets twice as many residuals as there are weights.  The cost of both grows with the square of the weights and more, which
-    keeps networks small; a `network` with too many weights is left to the first.
+    Marquardt on fixed points, from random weights, takes longer to begin, and brings smooth solutions down to rounding: its
+    network is one of sines, slow ones with random phases, and it gets twice as many residuals as there are weights.  The cost
+    of both grows with the square of the weights and more, which keeps networks small; a `network` with too many weights is
+    left to the first.
     """
     inputs = len(problem.domain.coordinates) + len(problem.domain.periodic)
-    network = network or MLP((20, 20) if inputs == 1 else (20, 20, 20))
+    widths = (20, 20) if inputs == 1 else (20, 20, 20)
+    waves = network or MLP(widths, activation="sin", frequency=SLOW)
+    network = network or MLP(widths)
     weights = network.layout(inputs, len(problem.unknowns)).size
     equations = sum(len(term.residuals) for term in problem.terms if term.kind == "equation")
     quick = Recipe(stages=(Stage(Adam(Cosine(5e-3, 500, 5e-4)), iterations=500), Stage(SSBroyden(), name="SSBroyden")))
-    exact = Recipe(stages=(LevenbergMarquardt(),), points=power_of_two(2 * weights / max(equations, 1)), resample=False)
+    exact = Recipe(network=waves, stages=(LevenbergMarquardt(tolerance_loss=1e-3),), points=power_of_two(2 * weights / max(equations, 1)),
+                   resample=False)
     return Recipe(
         network=network,
         points={},
@@ -201,6 +205,7 @@ def complete(recipe: Recipe | None, problem: Problem) -> Recipe:
 
 
 WAY = ("points", "resample")
+SLOW = 2.4    # frequency of the sines of the first layer: of 1 to 6 that which served smooth and oscillating solutions alike
 DENSE = 2500  # weights, above which a factorisation of the Jacobian takes seconds
 FEW = 6       # coordinates, above which fixed points leave too much room between them
 

@@ -103,11 +103,8 @@ def marching(
     if start is not None:
         raise RecipeError("a march cannot be taken up again", why="every slab begins from the end of the one before, so changing "
                           "one changes all that follow", fix="solve it anew, with more seconds")
-    if len({way.network for way in recipe.each}) > 1:
-        raise RecipeError("the ways of a march have different networks", why="all slabs are of one kind",
-                          fix="Recipe(network=MLP((20, 20, 20)), march=4)")
     moments = edges(problem, recipe.march or 1)
-    march = March(problem, recipe.each[0].network, recipe.impose, moments)
+    march = March(problem, recipe.impose, moments)
     parts: list[Solution] = []
     history, trained, reason = History(), 0.0, None
     for k, (low, high) in enumerate(itertools.pairwise(moments)):

@@ -53,6 +53,7 @@ class Supply:
     fields: Mapping[str, ad.Array] = field(init=False, repr=False)
     lifts: Mapping[str, ad.Array] = field(init=False, repr=False)
     directions: Directions = field(init=False, repr=False)
+    slabs: tuple[Network, ...] = field(init=False, repr=False, default=())
 
     def __post_init__(self, base: Mapping[str, ad.Array] | None, scale: float) -> None:
         space = self.problem.space
@@ -95,11 +96,12 @@ class Supply:
             object.__setattr__(self, name, value)
 
     @staticmethod
-    def of_fields(problem: Problem, network: Network, fields: Mapping[str, ad.Array], blocks: tuple[Block, ...]) -> Supply:
-        """A supply of fields that are already made, of the weights of these blocks."""
+    def of_fields(problem: Problem, slabs: tuple[Network, ...], fields: Mapping[str, ad.Array], blocks: tuple[Block, ...]) -> Supply:
+        """A supply of fields that are already made, slab by slab, of the weights of these blocks."""
         supply, space = object.__new__(Supply), problem.space
         layout = Layout(tuple(slot for block in blocks for slot in block.layout))
-        for name, value in {"problem": problem, "network": network, "imposition": nothing_imposed(problem), "space": space,
+        for name, value in {"problem": problem, "network": slabs[-1], "imposition": nothing_imposed(problem), "space": space,
+                            "slabs": slabs,
                             "blocks": blocks, "layout": layout, "fields": dict(fields), "lifts": {},
                             "directions": along(space)}.items():
             object.__setattr__(supply, name, value)

@@ -284,7 +284,7 @@ class Stint:
             errors = self.way.probe.look(best.theta, seconds, insist)
         terms = objective.terms(best.theta)
         event = Progress(stage.name, iteration, stage.iterations, best.loss, terms, errors, seconds, session.seconds,
-                         best.theta)
+                         best.theta, self.way.supply)
         session.rows.append(Row(event.stage, session.steps, seconds, best.loss, terms, errors))
         return event
 
