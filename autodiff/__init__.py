@@ -3,7 +3,7 @@
 from . import rules  # noqa: F401  (fills the table of primitives)
 from .array import Array, lift
 from .checking import check_derivatives
-from .compile import BoundProgram, PointProgram
+from .compile import Ahead, BoundProgram, PointProgram, compile_ahead
 from .control import cond, scan, while_loop
 from .custom import custom_gradient, recompute_grad
 from .errors import (
@@ -41,9 +41,10 @@ from .variable import Variable, constant
 __all__ = [
     "GradientTape", "TapeError", "TapeWarning", "UnconnectedWarning", "Variable", "check_numerics", "constant",
     "cond", "custom_gradient", "datum", "debug_numerics", "recompute_grad", "scan", "while_loop",
-    "POINT", "SHARED", "SYMBOL", "VIEW", "ArgumentError", "Array", "AutodiffError", "BoundProgram", "Collapsed", "CompileError",
+    "POINT", "SHARED", "SYMBOL", "VIEW", "Ahead", "ArgumentError", "Array", "AutodiffError", "BoundProgram", "Collapsed",
+    "CompileError",
     "DifferentiationError", "Forward", "Laplacian", "Node", "NoRuleError", "NumericsError", "PointProgram",
-    "ShapeError", "Taylor", "TraceError", "check_derivatives", "evaluate", "forward", "grad", "hessian", "hvp",
+    "ShapeError", "Taylor", "TraceError", "check_derivatives", "compile_ahead", "evaluate", "forward", "grad", "hessian", "hvp",
     "jacobian", "jet", "jvp", "laplacian", "lift", "listed", "rebuild", "restored", "reverse", "substitute",
     "sum_points", "symbol", "taylor", "text",
     "elu", "gelu", "leaky_relu", "log_softmax", "logsumexp", "relu", "sigmoid", "silu", "softmax", "softplus", "swish",

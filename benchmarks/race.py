@@ -1,4 +1,4 @@
-"""What the contestants of time_to_accuracy.py share: four problems by name, the grid that errors are measured on, snapshots."""
+"""What the contestants of time_to_accuracy.py share: numbers of the four problems, orders, snapshots."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ PACE = 1.03  # snapshots lie at least so far apart, as a ratio of seconds
 
 @dataclass
 class Order:
-    """What a contestant is asked: a problem, a budget of seconds from `begun` (time.time() before its process), a seed."""
+    """What a contestant is asked: a problem, a budget of seconds from `begun` (time.time() before its process), a seed.
+
+    `grid` has the points of the error `(n, 2)` and the exact fields there.
+    """
 
     problem: str
     seconds: float
@@ -30,11 +33,12 @@ class Order:
     threads: int
     begun: float
     out: Path
+    grid: Path
 
     @staticmethod
     def read() -> Order:
         said = json.loads(sys.argv[1])
-        return Order(**(said | {"out": Path(said["out"])}))
+        return Order(**(said | {"out": Path(said["out"]), "grid": Path(said["grid"])}))
 
     @property
     def left(self) -> float:
@@ -60,7 +64,8 @@ class Snapshots:
     def finish(self, fields: Callable[[Any, np.ndarray], dict[str, np.ndarray]], reason: str, **more: Any) -> None:
         """The greatest relative L2 error over the fields, snapshot by snapshot, written out after the clock has stopped."""
         ended = time.time() - self.order.begun
-        points, exact = reference(self.order.problem)
+        grid = np.load(self.order.grid)
+        points, exact = grid["points"], {name: grid[name] for name in FIELDS[self.order.problem]}
         errors = []
         for _, parameters in self.kept:
             found = fields(parameters, points)
@@ -68,15 +73,3 @@ class Snapshots:
         self.order.out.write_text(json.dumps({
             "problem": self.order.problem, "seconds": [t for t, _ in self.kept], "errors": errors, "ended": ended,
             "reason": reason, **more}))  # fmt: skip
-
-
-def reference(problem: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    """The dense grid of `pinn` `(n, 2)` and the exact fields there, from the problem file itself."""
-    from pinn.run import find_problem, load_problem
-    from pinn.solution import dense_points, evaluate_exact
-
-    stated, _ = load_problem(find_problem(problem))
-    points = dense_points(stated)
-    exact = evaluate_exact(stated, points)
-    assert exact is not None
-    return points, exact

@@ -24,7 +24,8 @@ def burgers():
 
     conditions = [dde.icbc.DirichletBC(space, lambda x: 0, lambda _, on: on),
                   dde.icbc.IC(space, lambda x: -np.sin(np.pi * x[:, 0:1]), lambda _, on: on)]  # fmt: skip
-    return dde.data.TimePDE(space, pde, conditions, num_domain=2540, num_boundary=80, num_initial=160), [2, 20, 20, 20, 1], 15_000
+    data = dde.data.TimePDE(space, pde, conditions, num_domain=2540, num_boundary=80, num_initial=160)
+    return data, [2, 20, 20, 20, 1], 15_000
 
 
 def heat_1d():
@@ -36,7 +37,8 @@ def heat_1d():
 
     conditions = [dde.icbc.DirichletBC(space, lambda x: 0, lambda _, on: on),
                   dde.icbc.IC(space, lambda x: np.sin(np.pi * x[:, 0:1]), lambda _, on: on)]  # fmt: skip
-    return dde.data.TimePDE(space, pde, conditions, num_domain=2540, num_boundary=80, num_initial=160), [2, 20, 20, 20, 1], 20_000
+    data = dde.data.TimePDE(space, pde, conditions, num_domain=2540, num_boundary=80, num_initial=160)
+    return data, [2, 20, 20, 20, 1], 20_000
 
 
 def poisson_2d():
@@ -102,7 +104,8 @@ def main() -> None:
     torch.set_num_threads(order.threads)
     dde.config.set_default_float("float64")
     dde.config.set_random_seed(order.seed)
-    data, sizes, adam = {"burgers": burgers, "heat_1d": heat_1d, "poisson_2d": poisson_2d, "kovasznay": kovasznay}[order.problem]()
+    problems = {"burgers": burgers, "heat_1d": heat_1d, "poisson_2d": poisson_2d, "kovasznay": kovasznay}
+    data, sizes, adam = problems[order.problem]()
     net = dde.nn.FNN(sizes, "tanh", "Glorot normal")
     model = dde.Model(data, net)
     snapshots = Snapshots(order)

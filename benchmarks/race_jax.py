@@ -198,7 +198,7 @@ def lbfgs(oracle, theta, points, known, snapshots, order) -> tuple[np.ndarray, s
 
 
 def ssbroyden(oracle, theta, points, known, snapshots, order) -> tuple[np.ndarray, str]:
-    """RECORDS of Urban et al. 2024: H divided by tau, and phi of the Broyden family, with their guards (Al-Baali & Khalfan 2005)."""
+    """Self-scaled Broyden with its guards (Al-Baali & Khalfan 2005; Urban et al. 2025), dense, with Wolfe searches."""
     theta, n, rng = np.array(theta), theta.size, np.random.default_rng(order.seed)
     h = np.eye(n)
 
@@ -222,7 +222,8 @@ def ssbroyden(oracle, theta, points, known, snapshots, order) -> tuple[np.ndarra
             f(z)
             return memory["answer"][1]
 
-        found = scipy.optimize._linesearch.line_search_wolfe1(f, g, theta, direction, gradient, loss, before, c1=1e-4, c2=0.9, amax=100)
+        search = scipy.optimize._linesearch.line_search_wolfe1
+        found = search(f, g, theta, direction, gradient, loss, before, c1=1e-4, c2=0.9, amax=100)
         a = found[0]
         if a is None:
             if np.array_equal(h, np.eye(n)):

@@ -22,6 +22,8 @@ from measuring import RESULTS, ROOT, cores, machine, table
 from race import BOUNDS
 
 from pinn.plots.style import CYCLE, INK, blank, styled, tidy
+from pinn.run import find_problem, load_problem
+from pinn.solution import dense_points, evaluate_exact
 
 HERE = Path(__file__).parent
 LEVELS = (1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8, 1e-10)
@@ -67,7 +69,10 @@ def run(contestant: Contestant, problem: str, seconds: float, seed: int, threads
         caches = {name: str(Path(folder, name)) for name in ("JETSPACE_CACHE", "NUMBA_CACHE_DIR", "TORCHINDUCTOR_CACHE_DIR")}
         environment = {**os.environ, **MALLOC, **count, **caches, "JAX_PLATFORMS": "cpu", "DDE_BACKEND": "pytorch",
                        "PYTHONPATH": os.pathsep.join([str(ROOT), str(HERE)])}  # fmt: skip
-        order = {"problem": problem, "seconds": seconds, "seed": seed, "threads": threads, "out": str(out)}
+        grid = Path(folder) / "grid.npz"
+        points, exact = reference(problem)
+        np.savez(grid, points=points, **exact)
+        order = {"problem": problem, "seconds": seconds, "seed": seed, "threads": threads, "out": str(out), "grid": str(grid)}
         log = Path(folder) / "log"
         with log.open("w") as talk:
             begun = time.time()
@@ -77,6 +82,15 @@ def run(contestant: Contestant, problem: str, seconds: float, seed: int, threads
             return {"problem": problem, "seconds": [], "errors": [], "ended": time.time() - begun,
                     "reason": "failed: " + (log.read_text().strip().splitlines() or ["no word"])[-1][:200]}  # fmt: skip
         return json.loads(out.read_text())
+
+
+def reference(problem: str) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """The dense grid of `pinn` `(n, 2)` and the exact fields there, from the problem file itself."""
+    stated, _ = load_problem(find_problem(problem))
+    points = dense_points(stated)
+    exact = evaluate_exact(stated, points)
+    assert exact is not None
+    return points, exact
 
 
 def first(found: dict[str, Any], level: float) -> float | None:
@@ -106,9 +120,9 @@ def report(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:
     """The table and the picture of all runs that are there."""
     titles = [c.title for c in CONTESTANTS if any(row["contestant"] == c.title for row in rows)]
     lines = ["# Seconds to an error, from a cold process", ""]
-    lines += [f"- {key}: {value}" for key, value in machine().items()] if isinstance(machine(), dict) else machine()
-    lines += ["- everything counts: interpreter, imports, compiling with empty caches; relative L2 on a dense grid, worst field",
-              "- errors are evaluated afterwards, from snapshots of the parameters", ""]  # fmt: skip
+    lines += machine()
+    lines += ["- everything counts: interpreter, imports, compiling with empty caches; relative L2 on a dense grid,",
+              "  worst field; errors are evaluated afterwards, from snapshots of the parameters", ""]  # fmt: skip
     head = ["problem", "seed", "contestant", *(f"{level:.0e}" for level in LEVELS), "least error", "ended after", "because"]
     body = []
     for row in sorted(rows, key=lambda r: (list(BOUNDS).index(r["problem"]), r["seed"], titles.index(r["contestant"]))):
@@ -143,14 +157,15 @@ def picture(rows: Sequence[dict[str, Any]], titles: Sequence[str]) -> matplotlib
             if row["problem"] == problem and row["errors"]:
                 colour = INK if row["contestant"] == OURS else CYCLE[titles.index(row["contestant"]) % len(CYCLE)]
                 axes.plot(row["seconds"], np.minimum.accumulate(row["errors"]), color=colour, linewidth=1.6,
-                          label=row["contestant"] if row["seed"] == min(r["seed"] for r in rows) else None)  # fmt: skip
+                          label=row["contestant"])  # fmt: skip
         axes.set_xscale("log")
         axes.set_yscale("log")
         axes.set_title(problem, loc="left")
         axes.set_xlabel("seconds from the start of the process")
         axes.set_ylabel("relative $L_2$ error")
         tidy(axes)
-    figure.axes[0].legend(loc="lower left")
+    handles = {handle.get_label(): handle for axes in figure.axes for handle in axes.get_lines()}
+    figure.legend(handles.values(), handles.keys(), loc="outside lower center", ncols=len(handles))
     return figure
 
 

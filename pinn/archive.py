@@ -53,7 +53,8 @@ def save_solution(solution: Solution, path: Path) -> Path:
         "domain": describe_domain(solution.problem.domain),
         "network": describe_network(solution.recipe.network), "dtype": solution.recipe.dtype,
         "impose": solution.recipe.impose, "march": plain(solution.recipe.march),
-        "slabs": [describe_network(network) for network in solution.supply.slabs], "imposition": describe_imposition(solution.supply.imposition),
+        "slabs": [describe_network(network) for network in solution.supply.slabs],
+        "imposition": describe_imposition(solution.supply.imposition),
         "layout": [[slot.name, slot.offset, list(slot.shape)] for slot in solution.supply.layout],
     } | {name: plain(getattr(solution, name)) for name in MEASURED}
     history = solution.history

@@ -117,6 +117,20 @@ class Patch:
         return self.program.bind(self.table(cloud), cloud.weights, threads if enough else 1, dtype)
 
 
+    def residuals_at(self, cloud: Cloud, theta: np.ndarray, threads: int, dtype: str) -> np.ndarray:
+        """The residuals `(points, residuals)` at a cloud that is looked at once."""
+        if self.program.is_compiled("residual", cloud.count, dtype):
+            return self.bind(cloud, threads, dtype).residual(theta)
+        table, parts = self.table(cloud), []
+        nodes = [residual.node for residual in self.residuals]
+        for start in range(0, cloud.count, CHUNK):
+            block = table[start:start + CHUNK]
+            symbols = {column.node: block[:, i].copy() for i, column in enumerate(self.columns)}
+            values = ad.evaluate(nodes, symbols, {"theta": theta}, len(block))
+            parts.append(np.stack([np.broadcast_to(value, (len(block),)) for value in values], axis=1))
+        return np.concatenate(parts)
+
+
 @dataclass(frozen=True, eq=False)
 class Last:
     """The latest evaluation and the one of the least loss: telling their terms again costs nothing.
@@ -274,15 +288,12 @@ class Objective:
         return counts
 
     def size_of_residual(self, index: int, theta: np.ndarray, cloud: Cloud) -> np.ndarray:
-        """sqrt(sum_k weight_k r_k^2) `(points,)` of patch `index` at the points of a cloud."""
-        values = self.patches[index].bind(cloud, self.threads, self.dtype).residual(theta)
-        return np.sqrt(values**2 @ self.weights[index])
+        """sqrt(sum_k weight_k r_k^2) `(points,)` of patch `index` at the points of a cloud.
 
-    def compile_residuals(self) -> None:
-        """Compile what `size_of_residual` needs where equations hold, so that it costs no time later."""
-        for patch, cloud in zip(self.patches, self.clouds, strict=True):
-            if patch.is_interior:
-                patch.program.compile("residual", cloud.count, self.dtype)
+        It is asked for now and then: by the kernel if there is one, else by the reference semantics, which need no compiling.
+        """
+        values = self.patches[index].residuals_at(cloud, theta, self.threads, self.dtype)
+        return np.sqrt(values**2 @ self.weights[index])
 
     def check(self, theta: np.ndarray) -> None:
         """Raises NumericsError naming the term and the first point where a residual or the gradient is not finite."""

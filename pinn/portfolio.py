@@ -74,7 +74,7 @@ class Turns:
             self._clouds = [sample(patch.region, POINTS, way.recipe.sampling, rng) for patch in first.objective.patches]
         total = 0.0
         for patch, cloud, weights in zip(way.objective.patches, self._clouds, first.objective.weights, strict=True):
-            values = patch.bind(cloud, way.session.threads, way.objective.dtype).residual(way.best)
+            values = patch.residuals_at(cloud, way.best, way.session.threads, way.objective.dtype)
             total += float(cloud.weights @ (values**2 @ weights))
         found = math.log10(math.sqrt(total)) if 0.0 < total < math.inf else (math.inf if total else -math.inf)
         self.seen[self.ways.index(way)].append((way.seconds, found))

@@ -166,8 +166,8 @@ def default(problem: Problem, network: Any = None) -> Recipe:
     weights = network.layout(inputs, len(problem.unknowns)).size
     equations = sum(len(term.residuals) for term in problem.terms if term.kind == "equation")
     quick = Recipe(stages=(Stage(Adam(Cosine(5e-3, 500, 5e-4)), iterations=500), Stage(SSBroyden(), name="SSBroyden")))
-    exact = Recipe(network=waves, stages=(LevenbergMarquardt(tolerance_loss=1e-3),), points=power_of_two(2 * weights / max(equations, 1)),
-                   resample=False)
+    exact = Recipe(network=waves, stages=(LevenbergMarquardt(tolerance_loss=1e-3),), resample=False,
+                   points=power_of_two(2 * weights / max(equations, 1)))
     return Recipe(
         network=network,
         points={},

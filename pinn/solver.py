@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+import autodiff as ad
 from pinn.errors import NumericsError, RecipeError
 from pinn.events import Callback, Compiled, Finished, Progress, StageEnded, Started, emit
 from pinn.history import History, joined
@@ -74,6 +75,9 @@ def training(
     ways = [Way(session, one, tuple(generator.spawn(3)), start if k == 0 else None) for k, one in enumerate(recipe.each)]
     turns, first = Turns(ways, recipe.seconds), ways[0]
     reason = stop_of((yield Started(problem, recipe, seed, first.objective.size, first.objective.points(), recipe.seconds)))
+    # the kernels of later ways are compiled beside, where there is a processor for it
+    spare = threads > 1 and available_threads() > 1
+    ahead = ad.compile_ahead([kernel for way in ways[1:] for kernel in way.kernels()] if spare else [])
     first.compile()
     reason = stop_of((yield Compiled(session.seconds_compile))) or reason
     while reason is None:
@@ -81,6 +85,7 @@ def training(
         if way is None:
             break
         if not way.compiled:
+            session.idle(ahead.wait)
             way.compile()
             reason = stop_of((yield Compiled(way.seconds_compile)))
             if reason is not None:
@@ -89,6 +94,7 @@ def training(
         with timed(stopwatch, ERRORS):
             turns.measure(way)
         session.leader = turns.leader
+    ahead.stop()
     solution = turns.leader.solution(reason or turns.leader.ended or "")
     yield Finished(solution)
     return solution
@@ -101,8 +107,8 @@ def marching(
     """A run slab by slab, each a run of its own with an equal share of the time that is left."""
     begun = time.perf_counter()
     if start is not None:
-        raise RecipeError("a march cannot be taken up again", why="every slab begins from the end of the one before, so changing "
-                          "one changes all that follow", fix="solve it anew, with more seconds")
+        raise RecipeError("a march cannot be taken up again", why="every slab begins from the end of the one before, "
+                          "so changing one changes all that follow", fix="solve it anew, with more seconds")
     moments = edges(problem, recipe.march or 1)
     march = March(problem, recipe.impose, moments)
     parts: list[Solution] = []

@@ -96,7 +96,8 @@ class Supply:
             object.__setattr__(self, name, value)
 
     @staticmethod
-    def of_fields(problem: Problem, slabs: tuple[Network, ...], fields: Mapping[str, ad.Array], blocks: tuple[Block, ...]) -> Supply:
+    def of_fields(problem: Problem, slabs: tuple[Network, ...], fields: Mapping[str, ad.Array],
+                  blocks: tuple[Block, ...]) -> Supply:  # fmt: skip
         """A supply of fields that are already made, slab by slab, of the weights of these blocks."""
         supply, space = object.__new__(Supply), problem.space
         layout = Layout(tuple(slot for block in blocks for slot in block.layout))

@@ -68,6 +68,12 @@ class Session:
         """Seconds of training at which it has to end."""
         return np.inf if self.seconds is None else self.seconds
 
+    def idle(self, wait: Callable[[], Any]) -> None:
+        """Wait for what is compiled elsewhere; the clock of training stands still."""
+        begun = time.perf_counter()
+        wait()
+        self.waited(time.perf_counter() - begun)
+
     def waited(self, seconds: float) -> None:
         """Compiling took so long: the clock of training goes on, or begins, afterwards."""
         self.seconds_compile += seconds
@@ -116,6 +122,14 @@ class Way:
         self._stints = iter([Stint(self, stage, k) for k, stage in enumerate(recipe.stages or ())])
         self._stint = next(self._stints, None)
 
+    def kernels(self) -> list[tuple[Any, int]]:
+        """The kernels that the stages will ask for, each with a number of points."""
+        kinds = {(kind, "f32" if dtype == "float32" else "f64") for stage in self.recipe.stages or ()
+                 for dtype in self.recipe.dtypes(stage)
+                 for kind in ("loss_and_gradient", *getattr(stage.optimizer, "asks", ()))}
+        patches = zip(self.objective.patches, self.objective.clouds, strict=True)
+        return [(patch.program.kernel(*kind), cloud.count) for patch, cloud in patches for kind in sorted(kinds)]
+
     def compile(self) -> None:
         """Compile all kernels that the stages will ask for.  Raises NumericsError where the start is no number."""
         before, recipe = time.perf_counter(), self.recipe
@@ -127,9 +141,6 @@ class Way:
                 for dtype in recipe.dtypes(stage):
                     typed = self.objective.with_dtype(dtype)
                     stage.optimizer.step(typed, stage.optimizer.init(typed, self.theta))
-            if recipe.adaptive is not None and recipe.stages:
-                for dtype in recipe.dtypes(recipe.stages[-1]):
-                    self.objective.with_dtype(dtype).compile_residuals()
         self.seconds_compile = time.perf_counter() - before
         self.session.waited(self.seconds_compile)
         self.first_loss, self.compiled = self.objective.loss_and_gradient(self.theta)[0], True
@@ -352,6 +363,6 @@ def residual_rms(objective: Objective, theta: np.ndarray, recipe: Recipe, rng: n
         equations = [k for k, owner in enumerate(patch.owners) if patch.terms[owner].kind == "equation"]
         if equations:
             fresh: Cloud = sample(patch.region, cloud.count, recipe.sampling, rng)
-            values = patch.bind(fresh, objective.threads, objective.dtype).residual(theta)[:, equations]
+            values = patch.residuals_at(fresh, theta, objective.threads, objective.dtype)[:, equations]
             total += float(fresh.weights @ np.sum(values**2, axis=1))
     return float(np.sqrt(total))

@@ -47,6 +47,7 @@ def entry(inputs: str, outputs: str) -> Callable:
     return nb.njit(types.int64(*kinds), cache=True, nogil=True, no_cfunc_wrapper=True, **_EXACT)
 
 
+TEMPORARY = "jetspace-kernels-"
 _LOADING = threading.RLock()  # a module is in `sys.modules` before it is ready
 
 
@@ -60,7 +61,18 @@ def folder() -> Path:
         with tempfile.TemporaryFile(dir=wanted):
             return wanted
     except OSError:
-        return Path(tempfile.mkdtemp(prefix="jetspace-kernels-"))
+        return Path(tempfile.mkdtemp(prefix=TEMPORARY))
+
+
+def persistent() -> bool:
+    """Whether other processes find what this one compiles."""
+    return not folder().name.startswith(TEMPORARY)
+
+
+def has_compiled(source: str) -> bool:
+    """Whether the machine code of a source is in memory or on disk."""
+    key = _key(source)
+    return key in sys.modules or any((folder() / "__pycache__").glob(f"{key}.*.nbi"))
 
 
 def _key(source: str) -> str:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from functools import cache
 from math import isfinite, log10
+from typing import ClassVar
 
 import numpy as np
 import scipy.linalg
+from threadpoolctl import ThreadpoolController
 
 from pinn.errors import RecipeError
 from pinn.optimizers.line_search import EPS
@@ -97,6 +101,8 @@ class LevenbergMarquardt:
     tolerance_loss: float = EPS
     patience: int = 10
 
+    asks: ClassVar[tuple[str, ...]] = ("loss", "residual", "jacobian")
+
     def __post_init__(self) -> None:
         ratios = 0 < self.ratio < 1 and 0 < self.late_ratio < 1
         if not (0 < self.radius < float("inf") and self.trials >= 1 and ratios):
@@ -133,7 +139,8 @@ class LevenbergMarquardt:
         if not (np.isfinite(residual).all() and np.isfinite(jacobian).all()):
             reason = f"Jacobian not finite at iteration {state.iteration}, at loss {state.loss:.6g}"
             return replace(state, evaluations=evaluations, stop=reason)
-        model = Model.of(jacobian, residual)
+        with blas_threads(getattr(oracle, "threads", 1)):
+            model = Model.of(jacobian, residual)
         radius, smallest = memory.radius, grain(oracle) * max(float(np.linalg.norm(state.theta)), EPS)
         ratio = self.late_ratio if state.iteration >= SETTLING and risen(memory.dampings) else self.ratio
         while True:
@@ -177,6 +184,17 @@ def risen(dampings: tuple[float, ...]) -> bool:
         return False
     k = np.arange(len(dampings))
     return bool(np.polyfit(k, dampings, 1)[0] > 1e-4 and np.corrcoef(k, dampings)[0, 1] > 0.1)
+
+
+@cache
+def libraries() -> ThreadpoolController:
+    """The libraries whose threads can be set, found once: looking for them takes longer than setting them."""
+    return ThreadpoolController()
+
+
+def blas_threads(threads: int) -> AbstractContextManager:
+    """LAPACK on so many threads: kernels have theirs, and never both at once."""
+    return libraries().limit(limits=threads, user_api="blas")
 
 
 def refuse_what_does_not_fit(residuals: int, weights: int, memory: float | None = None) -> None:

@@ -51,6 +51,7 @@ class State:
 class Optimizer(Protocol):
     """`init` evaluates at a start, `step` takes one accepted iteration, `carry` moves a state to another oracle.
 
+    What it asks of the oracle besides loss_and_gradient may be told as `asks`, names of methods: they are compiled beforehand.
     A stopped state steps to itself. Between two steps a run may be left, and taken up again, at any time.
     """
 

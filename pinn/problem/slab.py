@@ -15,7 +15,7 @@ from pinn.geometry import Domain, Piece, Region, SpaceTime, Time
 from pinn.geometry.chart import Product
 from pinn.problem.statement import Problem
 
-Before = Callable[[str, int], ad.Array]  # (unknown, order) -> its time derivative of that order, as an expression of coordinates
+Before = Callable[[str, int], ad.Array]  # (unknown, order) -> its time derivative of that order, of the coordinates
 
 
 def slab(problem: Problem, begin: float, end: float, before: Before | None) -> Problem:
@@ -44,7 +44,7 @@ def slab(problem: Problem, begin: float, end: float, before: Before | None) -> P
 
 
 def continued(term: Term, domain: Domain, before: Before) -> Term:
-    """A term of the first moment as one of a later one: the same derivative equals what it was at the end of the time before."""
+    """A term of the first moment as one of a later one: the same derivative is what it was at the end of the time before."""
     said, space = term.prescribed, term.space
     if said is None or any(said.coefficients[:-1]):
         raise ProblemError(f"{term.name} cannot be said of a later moment", where=term.where, code="march",

@@ -86,8 +86,8 @@ class Problem:
             exact.check(sample_points(self.domain.interior, 64, 1)[0])
             exact.check(closed_points(self.domain))
         for key, value in {"unknowns": unknowns, "equations": tuple(functions), "conditions": tuple(given), "exact": exact,
-                           "weights": weights, "parameters": dict(self.parameters), "space": space, "terms": terms, "moving": (),
-                           "notes": notes(equations, conditions, space, self.domain)}.items():
+                           "weights": weights, "parameters": dict(self.parameters), "space": space, "terms": terms,
+                           "moving": (), "notes": notes(equations, conditions, space, self.domain)}.items():
             object.__setattr__(self, key, value)
 
     @staticmethod
@@ -95,7 +95,8 @@ class Problem:
         """What is left of a problem whose statement is lost: enough to evaluate its fields, nothing that could be solved."""
         outline = object.__new__(Problem)
         known = {"unknowns": unknowns, "domain": domain, "name": name, "parameters": dict(parameters), "equations": (),
-                 "conditions": (), "exact": None, "weights": {}, "space": JetSpace.over(domain, unknowns), "terms": (), "moving": (),
+                 "conditions": (), "exact": None, "weights": {}, "space": JetSpace.over(domain, unknowns), "terms": (),
+                 "moving": (),
                  "notes": ("only the fields of this problem are known",)}
         for key, value in known.items():
             object.__setattr__(outline, key, value)

@@ -126,12 +126,14 @@ PARTLY = {
     "an equation of its own": (SQUARE, [Dirichlet(u=0, on=SQUARE.face(x=-1)), Residual(lambda u: u.x * u, on=SQUARE.face(y=0))],
                                "constant factors", 1, "y=0"),
     "a function that cannot be traced": (SQUARE, [
-        Dirichlet(u=lambda y: np.array([float(one) for one in np.atleast_1d(y)]), on=SQUARE.face(x=-1)), Dirichlet(u=0, on=SQUARE.face(y=0))],
+        Dirichlet(u=lambda y: np.array([float(one) for one in np.atleast_1d(y)]), on=SQUARE.face(x=-1)),
+        Dirichlet(u=0, on=SQUARE.face(y=0))],
         "cannot be differentiated", 1, "x=-1"),
     "a variable coefficient": (SQUARE, [
         Robin(u=0, alpha=lambda y: 1 + y, beta=1, on=SQUARE.face(x=-1)), Dirichlet(u=0, on=SQUARE.face(x=2))],
         "constant factors", 1, "x=-1"),
-    "a singular value": (SQUARE, [Dirichlet(u=lambda x: np.sqrt(x + 1), on=SQUARE.face(y=0)), Neumann(u=0, on=SQUARE.face(y=0.5))],
+    "a singular value": (SQUARE, [
+        Dirichlet(u=lambda x: np.sqrt(x + 1), on=SQUARE.face(y=0)), Neumann(u=0, on=SQUARE.face(y=0.5))],
                          "not finite", 1, "y=0"),
     "twice": (SQUARE, [Dirichlet(u=0, on=SQUARE.face(x=-1)), Residual(lambda u: u, on=SQUARE.face(y=0)),
                        Robin(u=0, alpha=2, beta=0, on=SQUARE.face(x=-1))], "", 1, "y=0"),

@@ -225,7 +225,8 @@ def test_what_is_left_open_comes_from_the_default():
     filled = complete(None, PROBLEM)
     assert replace(filled, ways=None) == replace(standard, ways=None)
     assert [way.stages for way in filled.each] == [way.stages for way in standard.ways]
-    assert all(way.network == standard.network and way.impose == "exact" and way.seconds == 60 for way in filled.each)
+    assert filled.each[0].network == standard.network and filled.each[1].network.activation is np.sin
+    assert all(way.impose == "exact" and way.seconds == 60 for way in filled.each)
     mixed = complete(Recipe(points=100, seconds=5), PROBLEM)
     assert (mixed.points, mixed.seconds, mixed.network, mixed.stages) == (100, 5, standard.network, standard.stages)
     assert complete(Recipe(resample=False), PROBLEM).adaptive is None
