@@ -41,9 +41,14 @@ class Order:
         return Order(**(said | {"out": Path(said["out"]), "grid": Path(said["grid"])}))
 
     @property
+    def now(self) -> float:
+        """Seconds from the start of the process: of the processor for one thread, which other people's work does not move."""
+        return time.process_time() if self.threads == 1 else time.time() - self.begun
+
+    @property
     def left(self) -> float:
         """Seconds of the budget that are left."""
-        return self.begun + self.seconds - time.time()
+        return self.seconds - self.now
 
 
 @dataclass
@@ -56,14 +61,14 @@ class Snapshots:
 
     def look(self, loss: float, parameters: Callable[[], Any], insist: bool = False) -> None:
         """Keep the parameters if it is time for it."""
-        now = time.time() - self.order.begun
+        now = self.order.now
         if insist or (loss < self.least and (not self.kept or now > max(self.kept[-1][0] * PACE, self.kept[-1][0] + 0.05))):
             self.kept.append((now, parameters()))
             self.least = min(self.least, loss)
 
     def finish(self, fields: Callable[[Any, np.ndarray], dict[str, np.ndarray]], reason: str, **more: Any) -> None:
         """The greatest relative L2 error over the fields, snapshot by snapshot, written out after the clock has stopped."""
-        ended = time.time() - self.order.begun
+        ended = self.order.now
         grid = np.load(self.order.grid)
         points, exact = grid["points"], {name: grid[name] for name in FIELDS[self.order.problem]}
         errors = []

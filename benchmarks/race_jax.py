@@ -5,7 +5,6 @@ optimiser of jetspace's quick way (Adam, then self-scaled Broyden with Wolfe sea
 from __future__ import annotations
 
 import sys
-import time
 
 import jax
 import jax.numpy as jnp
@@ -289,7 +288,7 @@ def main() -> None:
     def fields(theta, grid):
         return dict(zip(oracle.fields, np.asarray(oracle.evaluate(theta, grid)).T, strict=True))
 
-    snapshots.finish(fields, reason, parameters=int(theta.size), at=time.time())
+    snapshots.finish(fields, reason, parameters=int(theta.size))
 
 
 if __name__ == "__main__":

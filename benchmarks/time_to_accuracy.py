@@ -122,7 +122,9 @@ def report(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:
     lines = ["# Seconds to an error, from a cold process", ""]
     lines += machine()
     lines += ["- everything counts: interpreter, imports, compiling with empty caches; relative L2 on a dense grid,",
-              "  worst field; errors are evaluated afterwards, from snapshots of the parameters", ""]  # fmt: skip
+              "  worst field; errors are evaluated afterwards, from snapshots of the parameters",
+              "- one thread: seconds of the processor, which other work on the machine does not move; more threads: wall time",
+              ""]
     head = ["problem", "seed", "contestant", *(f"{level:.0e}" for level in LEVELS), "least error", "ended after", "because"]
     body = []
     for row in sorted(rows, key=lambda r: (list(BOUNDS).index(r["problem"]), r["seed"], titles.index(r["contestant"]))):

@@ -7,17 +7,18 @@ from pinn.conditions import Dirichlet, Initial, Neumann, Residual, Robin
 from pinn.geometry import Box, Time
 from pinn.hutchinson import Hutchinson
 from pinn.jetspace import D, curl, div, grad, laplacian, normal_derivative
-from pinn.networks import MLP, FourierFeatures, GatedMLP
+from pinn.networks import MLP, FourierFeatures, GatedMLP, RandomFeatures, Sum
 from pinn.optimizers import LBFGS, Adam, LevenbergMarquardt, SSBroyden
 from pinn.problem import Problem
-from pinn.recipe import Recipe, Stage
+from pinn.recipe import Polish, Recipe, Stage
 from pinn.run import load, main, solve
 from pinn.solution import Solution
 from pinn.version import __version__
 from pinn.weighting import Balance
 
 __all__ = [
-    "LBFGS", "MLP", "Adam", "Adaptive", "Balance", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Hutchinson",
-    "Initial", "LevenbergMarquardt", "Neumann", "Problem", "Recipe", "Residual", "Robin", "SSBroyden", "Solution", "Stage",
-    "Time", "__version__", "curl", "div", "grad", "laplacian", "load", "main", "normal_derivative", "solve",
+    "Adam", "Adaptive", "Balance", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Hutchinson", "Initial", "LBFGS",
+    "LevenbergMarquardt", "MLP", "Neumann", "Polish", "Problem", "RandomFeatures", "Recipe", "Residual", "Robin",
+    "SSBroyden", "Solution", "Stage", "Sum", "Time", "__version__", "curl", "div", "grad", "laplacian", "load", "main",
+    "normal_derivative", "solve",
 ]  # fmt: skip

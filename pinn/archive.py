@@ -9,7 +9,7 @@ import secrets
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,17 +22,18 @@ from pinn.geometry import Box, Domain, Time
 from pinn.history import History
 from pinn.imposition import Imposition, describe_imposition, impose_by, restore_imposition
 from pinn.march import marched
-from pinn.networks import ACTIVATIONS, MLP, FourierFeatures, GatedMLP
+from pinn.networks import ACTIVATIONS, MLP, FourierFeatures, GatedMLP, RandomFeatures, Sum
 from pinn.problem import Problem
 from pinn.recipe import Recipe
 from pinn.solution import Solution
 from pinn.source import Origin, make_problem, run_text
 from pinn.supply import Supply
+from pinn.verdict import Verdict
 from pinn.version import __version__
 
 FORMAT = "jetspace solution"
 REVISION = 1
-NETWORKS = {kind.__name__: kind for kind in (MLP, GatedMLP, FourierFeatures)}
+NETWORKS = {kind.__name__: kind for kind in (MLP, GatedMLP, FourierFeatures, RandomFeatures, Sum)}
 MEASURED = ("seed", "threads", "stop_reason", "errors", "residual_rms", "loss", "seconds", "seconds_compile", "steps", "points")
 
 
@@ -56,6 +57,7 @@ def save_solution(solution: Solution, path: Path) -> Path:
         "slabs": [describe_network(network) for network in solution.supply.slabs],
         "imposition": describe_imposition(solution.supply.imposition),
         "layout": [[slot.name, slot.offset, list(slot.shape)] for slot in solution.supply.layout],
+        "verdict": None if solution.verdict is None else plain(asdict(solution.verdict)),
     } | {name: plain(getattr(solution, name)) for name in MEASURED}
     history = solution.history
     arrays = {"theta": solution.weights, "iteration": history.iteration, "history_seconds": history.seconds,
@@ -104,10 +106,16 @@ def load_solution(path: str | Path, problem: Problem | None = None, network: Any
         recipe = Recipe(network=network, dtype=about["dtype"], impose=about.get("impose", "penalty"),
                         march=None if march is None else tuple(march))
         return Solution(problem=problem, recipe=recipe, supply=supply, weights=theta,
-                        history=history, origin=origin, **{name: about[name] for name in MEASURED})
+                        history=history, origin=origin, verdict=restore_verdict(about.get("verdict")),
+                        **{name: about[name] for name in MEASURED})
     except (KeyError, TypeError, AttributeError) as error:
         raise FileError(f"{path} is not a complete solution", why=f"{type(error).__name__}: {error}", code="damaged",
                         fix="solve the problem again") from error
+
+
+def restore_verdict(said: Mapping[str, Any] | None) -> Verdict | None:
+    """The verdict of a description."""
+    return None if said is None else Verdict(**{**said, "because": tuple(said["because"])})
 
 
 def supply_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], problem: Problem, network: Any, path: Path) -> Supply:
@@ -207,6 +215,9 @@ def describe_network(network: Any) -> dict[str, Any] | None:
             value = next((name for name, function in ACTIVATIONS.items() if function is value), None)
         elif one.name == "network":
             value = describe_network(value)
+        elif one.name == "networks":
+            value = [describe_network(network) for network in value]
+            value = None if None in value else value
         if value is None:
             return None
         said[one.name] = list(value) if isinstance(value, tuple) else value
@@ -222,6 +233,8 @@ def restore_network(said: Mapping[str, Any] | None, path: Path) -> Any:
         raise FileError(f"{path} has a network of the unknown kind {said.get('kind')!r}", code="no-network",
                         why=f"the kinds are {', '.join(NETWORKS)}", fix="load(path, network=...)")
     parts = {name: value for name, value in said.items() if name != "kind"}
+    if "networks" in parts:
+        parts["networks"] = tuple(restore_network(one, path) for one in parts["networks"])
     if "network" in parts:
         parts["network"] = restore_network(parts["network"], path)
     try:

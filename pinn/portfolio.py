@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from pinn.objective import Objective
 from pinn.sampling import Cloud, sample
 from pinn.way import Way
 
@@ -25,9 +26,9 @@ class Turns:
     be the lowest at the end; every EXPLORE-th turn goes to the way that had the least time.  A single way has no turns.
     """
 
-    def __init__(self, ways: Sequence[Way], seconds: float | None):
+    def __init__(self, ways: Sequence[Way], seconds: float | None, reserve: float = 0.0):
         self.ways = list(ways)
-        self.seconds = math.inf if seconds is None else seconds
+        self.seconds = math.inf if seconds is None else seconds - reserve
         self.length = max(SHORTEST, TURN * (seconds or 100.0))
         self.count = 0
         self.seen: list[list[tuple[float, float]]] = [[] for _ in ways]  # seconds used, log10 of the residual
@@ -65,24 +66,36 @@ class Turns:
         return after + slope * rest
 
     def measure(self, way: Way) -> None:
-        """Take down what a way has come to: sqrt(sum of weighted mean squares) on points that none was trained on."""
-        if len(self.ways) == 1:
-            return
+        """Take down what a way has come to."""
+        self.seen[self.ways.index(way)].append((way.seconds, self.residual(way.objective, way.best)))
+
+    def residual(self, objective: Objective, theta: np.ndarray) -> float:
+        """log10 of sqrt(sum of weighted mean squares) on points that none was trained on, with the weights of the first way."""
         first = self.ways[0]
         if self._clouds is None:
-            rng = np.random.default_rng([way.session.seed, 2])
-            self._clouds = [sample(patch.region, POINTS, way.recipe.sampling, rng) for patch in first.objective.patches]
+            rng = np.random.default_rng([first.session.seed, 2])
+            self._clouds = [sample(patch.region, POINTS, first.recipe.sampling, rng) for patch in first.objective.patches]
         total = 0.0
-        for patch, cloud, weights in zip(way.objective.patches, self._clouds, first.objective.weights, strict=True):
-            values = patch.residuals_at(cloud, way.best, way.session.threads, way.objective.dtype)
+        for patch, cloud, weights in zip(objective.patches, self._clouds, first.objective.weights, strict=True):
+            values = patch.residuals_at(cloud, theta, first.session.threads, objective.dtype)
             total += float(cloud.weights @ (values**2 @ weights))
-        found = math.log10(math.sqrt(total)) if 0.0 < total < math.inf else (math.inf if total else -math.inf)
-        self.seen[self.ways.index(way)].append((way.seconds, found))
+        return math.log10(math.sqrt(total)) if 0.0 < total < math.inf else (math.inf if total else -math.inf)
 
     @property
     def leader(self) -> Way:
         """The way with the lowest residual so far; the first where none has had its turn."""
         return self.ways[self._best or 0]
+
+    @property
+    def reached(self) -> float:
+        """log10 of the lowest residual so far."""
+        return math.inf if self._best is None else self.seen[self._best][-1][1]
+
+    @property
+    def first(self) -> float:
+        """log10 of the residual of the first way before any training."""
+        loss = self.ways[0].first_loss
+        return 0.5 * math.log10(loss) if 0.0 < loss < math.inf else math.inf
 
     @property
     def _best(self) -> int | None:

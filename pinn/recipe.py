@@ -15,7 +15,7 @@ from pinn.adaptive import Adaptive
 from pinn.errors import RecipeError
 from pinn.geometry import Draw, Region
 from pinn.hutchinson import Hutchinson
-from pinn.networks import MLP
+from pinn.networks import MLP, RandomFeatures
 from pinn.optimizers import Adam, Cosine, LevenbergMarquardt, Optimizer, SSBroyden
 from pinn.problem import Problem
 from pinn.sampling import sobol
@@ -61,6 +61,21 @@ class Stage:
 
 
 @dataclass(frozen=True)
+class Polish:
+    """Now and then, and at the end, correct the best fields by `features` random ones of each unknown, up to `fastest`.
+
+    Found by linear least squares in a second or two, they win the last digits of smooth solutions (see `pinn.polish`).
+    Raises RecipeError for numbers that cannot be.
+    """
+
+    features: int = 800
+    fastest: float = 12.0
+
+    def __post_init__(self) -> None:
+        RandomFeatures(self.features, self.fastest)
+
+
+@dataclass(frozen=True)
 class Recipe:
     """How to solve; what is None is chosen by `complete` for the problem at hand.
 
@@ -78,6 +93,7 @@ class Recipe:
     laplacian   a Hutchinson, which estimates sums of second derivatives along random directions; None for the exact ones
     march       slabs of time that are solved one after another, a number of equal ones or the moments between them: for
                 long, stiff or fast evolution; each begins from where the one before came to, and has a network of its own
+    polish      a Polish, which corrects the best fields by random features; False for none
     sampling    one of the functions of `pinn.sampling`
 
     Raises RecipeError.
@@ -95,6 +111,7 @@ class Recipe:
     sampling: Draw = sobol
     laplacian: Hutchinson | None = None
     march: int | tuple[float, ...] | None = None
+    polish: Polish | bool | None = None
     ways: tuple[Recipe, ...] | None = None
 
     def __post_init__(self) -> None:
@@ -110,6 +127,9 @@ class Recipe:
                 positive(weight, f"the weight{name}", "Recipe(weighting=100.0)")
         if self.stages is not None:
             object.__setattr__(self, "stages", read_stages(self.stages))
+        if self.polish not in (None, False) and not isinstance(self.polish, Polish):
+            raise RecipeError(f"polish={self.polish!r} is no way of polishing", why="it is a Polish, or False",
+                              fix="polish=Polish(features=800)")
         if self.march is not None:
             object.__setattr__(self, "march", read_march(self.march))
         if self.ways is not None:
@@ -177,6 +197,7 @@ def default(problem: Problem, network: Any = None) -> Recipe:
         seconds=60.0,
         tolerance=0.0,
         ways=(quick, exact) if weights <= DENSE and inputs <= FEW else (quick,),
+        polish=Polish(min(800, max(200, 1600 // len(problem.unknowns))) if inputs > 1 else 200) if inputs <= FEW else False,
     )
 
 
@@ -193,13 +214,15 @@ def complete(recipe: Recipe | None, problem: Problem) -> Recipe:
     said = {name: value for name, value in vars(recipe or Recipe()).items() if value is not None}
     standard = default(problem, said.get("network"))
     if "stages" in said or "ways" in said:
-        recipe = replace(standard, **{"ways": None, **said})
+        # who says the stages wants these stages
+        recipe = replace(standard, **{"ways": None, "polish": False, **said})
     else:
         # what is said counts for every way, whatever the default says of it
         of_ways = {name: said[name] for name in said if name in WAY}
         ways = standard.ways or ()
         if said.get("laplacian") is not None or said["dtype"] == "float32":
             ways = ways[:1]  # estimates and coarse numbers are no way to the last digits
+            said.setdefault("polish", False)
         recipe = replace(standard, **said, ways=tuple(replace(way, **of_ways) for way in ways))
     return replace(recipe, ways=tuple(filled(way, recipe) for way in recipe.ways)) if recipe.ways else recipe
 

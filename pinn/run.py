@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +176,7 @@ def summary(solution: Solution) -> dict[str, Any]:
         "seconds_compile": solution.seconds_compile, "steps": solution.steps, "stop_reason": solution.stop_reason,
         "network": {**(network or {"kind": repr(solution.recipe.network)}), "parameters": int(solution.weights.size)},
         "points": solution.points, "versions": versions(),
+        "verdict": None if solution.verdict is None else asdict(solution.verdict),
         **({} if solution.profile is None else {"profile": solution.profile})})
 
 

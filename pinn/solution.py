@@ -19,6 +19,7 @@ from pinn.problem import Problem
 from pinn.recipe import Recipe
 from pinn.sampling import sobol
 from pinn.supply import Supply
+from pinn.verdict import Verdict
 
 CHUNK = 8192  # points evaluated at a time, so that memory stays small
 EXACT = 1024  # the same for exact solutions: a formula with an integral in it stays in the cache, five times faster
@@ -52,8 +53,9 @@ class Solution:
     `weights` are the trained parameters, `theta` is another name for them unless an unknown has it; `errors` by unknown the
     relative L2 and greatest absolute error against the exact solution on a dense grid, {} where it is not known;
     `residual_rms` that of the equations on fresh points; `seconds` the whole time with `seconds_compile` in it; `points` the
-    number of points by region; `profile` where the time went, where that was asked; `folder` where it was written; `origin`
-    what makes its problem again.  Every unknown is an attribute: `solution.u(x=0.5, t=1.0)`.
+    number of points by region; `profile` where the time went, where that was asked; `verdict` how far it can be trusted, judged
+    without the answer; `folder` where it was written; `origin` what makes its problem again.  Every unknown is an attribute:
+    `solution.u(x=0.5, t=1.0)`.
     """
 
     problem: Problem
@@ -72,6 +74,7 @@ class Solution:
     steps: int = 0
     points: dict[str, int] = field(default_factory=dict)
     profile: dict[str, Any] | None = None
+    verdict: Verdict | None = None
     folder: Path | None = None
     origin: Any = None
     gallery: Callable[[Solution, Path], list[Path]] | None = None

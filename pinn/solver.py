@@ -17,13 +17,19 @@ import autodiff as ad
 from pinn.errors import NumericsError, RecipeError
 from pinn.events import Callback, Compiled, Finished, Progress, StageEnded, Started, emit
 from pinn.history import History, joined
+from pinn.imposition import impose_by
 from pinn.march import March
+from pinn.objective import patches_of
+from pinn.polish import ROUNDING, Correction
 from pinn.portfolio import Turns
 from pinn.problem import Problem, edges
-from pinn.recipe import Recipe, complete
+from pinn.recipe import Polish, Recipe, complete
 from pinn.solution import Solution, dense_points, errors_at
 from pinn.stopwatch import CALLBACKS, ERRORS, Stopwatch, timed
+from pinn.verdict import judge
 from pinn.way import Events, Requests, Session, Way, stop_of
+
+RESERVE, LONGEST = 0.05, 10.0  # of the time, and seconds, that are kept for a last correction
 
 
 def available_threads() -> int:
@@ -73,7 +79,9 @@ def training(
     session = Session(problem, recipe.seconds, seed, threads, stopwatch, checkpoint)
     generator = np.random.default_rng(seed)
     ways = [Way(session, one, tuple(generator.spawn(3)), start if k == 0 else None) for k, one in enumerate(recipe.each)]
-    turns, first = Turns(ways, recipe.seconds), ways[0]
+    correction = Correction(session, recipe.polish, generator.spawn(1)[0]) if isinstance(recipe.polish, Polish) else None
+    reserve = 0.0 if correction is None or recipe.seconds is None else min(RESERVE * recipe.seconds, LONGEST)
+    turns, first = Turns(ways, recipe.seconds, reserve), ways[0]
     reason = stop_of((yield Started(problem, recipe, seed, first.objective.size, first.objective.points(), recipe.seconds)))
     # the kernels of later ways are compiled beside, where there is a processor for it
     spare = threads > 1 and available_threads() > 1
@@ -91,13 +99,32 @@ def training(
             if reason is not None:
                 break
         reason = yield from way.run(turns.until(session.now))
-        with timed(stopwatch, ERRORS):
-            turns.measure(way)
+        if len(ways) > 1 or correction is not None:
+            with timed(stopwatch, ERRORS):
+                turns.measure(way)
         session.leader = turns.leader
+        if correction is not None and reason is None and correction.due(turns, closing=False):
+            reason = yield from correction.run(turns, session.end)
+            reason = reason or rounded(turns, correction)
     ahead.stop()
-    solution = turns.leader.solution(reason or turns.leader.ended or "")
+    ended = reason or (turns.leader.ended if session.now < turns.seconds else None)
+    ended = ended or f"time budget of {session.seconds:g} s used up" if session.seconds is not None else ended
+    if correction is not None and reason is None and correction.due(turns, closing=True):
+        reason = yield from correction.run(turns, session.end)
+        ended = reason or rounded(turns, correction) or ended
+    if correction is not None and correction.found is not None and correction.reached < turns.reached:
+        solution = correction.solution(ended or "")
+    else:
+        solution = turns.leader.solution(ended or "")
     yield Finished(solution)
     return solution
+
+
+def rounded(turns: Turns, correction: Correction) -> str | None:
+    """The reason to end where nothing but rounding is left."""
+    if correction.reached > turns.first - ROUNDING:
+        return None
+    return f"residual on fresh points is 1e{correction.reached - turns.first:.0f} of the first: rounding is left"
 
 
 def marching(
@@ -145,6 +172,10 @@ def marching(
                                 fix="give it more seconds, or fewer slabs")
     supply, theta = march.whole()
     with timed(stopwatch, ERRORS):
+        imposition = impose_by(recipe.impose, problem)
+        patches = patches_of(supply, parts[-1].recipe)
+        verdict = judge(patches, theta, [np.ones(len(patch.owners)) for patch in patches], {}, supply, theta, parts[-1].recipe,
+                        imposition, seed, quick=True)
         size = np.array([b - a for a, b in itertools.pairwise(moments)]) / (moments[-1] - moments[0])
         solution = Solution(
             problem=problem, recipe=replace(parts[-1].recipe, march=tuple(moments)), supply=supply, weights=theta, seed=seed,
@@ -153,6 +184,6 @@ def marching(
             residual_rms=float(np.sqrt(size @ [part.residual_rms**2 for part in parts])),
             loss=float(size @ [part.loss for part in parts]), seconds=time.perf_counter() - begun,
             seconds_compile=sum(part.seconds_compile for part in parts), steps=sum(part.steps for part in parts),
-            points={name: sum(part.points.get(name, 0) for part in parts) for name in parts[0].points})
+            verdict=verdict, points={name: sum(part.points.get(name, 0) for part in parts) for name in parts[0].points})
     yield Finished(solution)
     return solution

@@ -12,7 +12,7 @@ import numpy as np
 import autodiff as ad
 from pinn.imposition import Imposition, as_data, nothing_imposed
 from pinn.jetspace import Index, JetSpace, Key, Residuals, demands, leaf_key
-from pinn.networks import MLP, Layout, Network
+from pinn.networks import Layout, Network, Sum, trace_of
 from pinn.problem import Problem
 from pinn.work import Work, meets
 
@@ -20,7 +20,6 @@ Directions = Mapping[str, ad.Forward]
 
 VECTOR = "theta"
 MOST = 4   # operators of which every choice is counted
-TRACE = MLP((16, 16))  # the value at an end where only a slope is given: one coordinate less, and as smooth as the data
 MANY = 24  # derivatives, above which nothing is counted: the graphs of the losers would take seconds to make
 ONE = ad.lift(1.0)
 
@@ -69,7 +68,7 @@ class Supply:
             blocks.append(Block(unknowns, network, layout))
             weights = {named.name: ad.Array(ad.view(VECTOR, slot.offset, slot.shape))
                        for named, slot in zip(given, layout, strict=True)}
-            found = network.apply(weights, np.stack(reached)) if reached else weights["constant"]
+            found = network.apply(weights, np.stack(reached) if reached else None)
             return [ad.Array(found[k].node, space) for k in range(len(unknowns))]
 
         bare: dict[str, ad.Array] = {}
@@ -82,7 +81,7 @@ class Supply:
             moving = dressing.factor * bare[unknown]
             for factor, without in dressing.traces:
                 rest = [name for name in space.coordinates if name not in without]
-                network = TRACE if rest else Constant()
+                network = trace_of(self.network) if rest else constants_of(self.network)
                 trace, = outputs(network, (unknown,), f"{unknown} free of {', '.join(without)}{len(blocks)}.", without)
                 moving = moving + factor * trace
             if base is not None:  # a scale is data, not a number of the program: a new one needs no new kernel
@@ -254,6 +253,11 @@ class Block:
     unknowns: tuple[str, ...]
     network: Network
     layout: Layout
+
+
+def constants_of(network: Network) -> Network:
+    """A constant for each network of a sum."""
+    return Sum((Constant(),) * len(network.networks)) if isinstance(network, Sum) else Constant()
 
 
 @dataclass(frozen=True)

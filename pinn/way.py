@@ -23,6 +23,7 @@ from pinn.sampling import Cloud, sample
 from pinn.solution import Solution, dense_points, errors_at, evaluate_exact
 from pinn.stopwatch import BUILD, COMPILE, ERRORS, RESULTS, SAMPLING, Stopwatch, timed
 from pinn.supply import Supply
+from pinn.verdict import judge
 
 PROBE = 2_000          # points at which errors are watched during training
 WATCH_SHARE = 0.02     # of the time, for watching them
@@ -32,6 +33,8 @@ STUCK_STEPS = 20
 SETTLED_ROUNDS = 20    # fresh clouds in a row on which the residual is no smaller than before
 SETTLED_GAIN = 0.9
 FELT = 0.05             # of the gradient: as much rounding to float32 sends a mixed stage on in float64
+RUNNING = "running"    # the reason of what has not ended
+LONG = 10.0            # seconds of training that are worth a thorough verdict
 FELT_EVERY = 25         # iterations, at least, between two looks at it
 
 Requests = tuple[Request, ...]
@@ -169,19 +172,7 @@ class Way:
 
     def solution(self, reason: str) -> Solution:
         """The solution so far, measured."""
-        with timed(self.session.stopwatch, ERRORS):
-            return self._measured(reason)
-
-    def _measured(self, reason: str) -> Solution:
-        session, problem, supply = self.session, self.session.problem, self.supply
-        theta = self.best
-        return Solution(
-            problem=problem, recipe=self.recipe, supply=supply, weights=theta, seed=session.seed, threads=session.threads,
-            history=History.from_rows(session.rows), stop_reason=reason,
-            errors=errors_at(problem, supply, theta, dense_points(problem)),
-            residual_rms=residual_rms(self.objective, theta, self.recipe, np.random.default_rng([session.seed, 1])),
-            loss=self.objective.loss_and_gradient(theta)[0], seconds=time.perf_counter() - session.begun,
-            seconds_compile=session.seconds_compile, steps=session.steps, points=self.objective.points())
+        return solution_of(self.session, self.recipe, self.supply, self.best, self.objective, self.best, reason)
 
 
 class Stint:
@@ -268,7 +259,7 @@ class Stint:
                     renew = True
                 elif isinstance(request, Checkpoint) and session.checkpoint is not None:
                     self.objective = objective
-                    solution = (session.leader or way).solution("running")
+                    solution = (session.leader or way).solution(RUNNING)
                     with timed(session.stopwatch, RESULTS):
                         session.checkpoint(solution)
             if coarse and ended is None and (state.stop is not None or self._felt(objective, state, iteration)):
@@ -319,6 +310,24 @@ class Stint:
             total += float(fresh.weights @ size**2)
             clouds[index] = adaptive.choose(fresh, size, clouds[index].count, way.fresh_rng)
         return objective.with_clouds(clouds), float(np.sqrt(total))
+
+
+def solution_of(session: Session, recipe: Recipe, supply: Supply, theta: np.ndarray, objective: Objective,
+                trained: np.ndarray, reason: str) -> Solution:  # fmt: skip
+    """The solution of fields at weights `(size,)`, measured; `trained` are the weights that the objective knows them by."""
+    problem = session.problem
+    with timed(session.stopwatch, ERRORS):
+        verdict = None
+        if reason != RUNNING:
+            verdict = judge(objective.patches, trained, objective.weights, objective.terms(trained), supply, theta, recipe,
+                            supply.imposition, session.seed, quick=session.now < LONG)
+        return Solution(
+            problem=problem, recipe=recipe, supply=supply, weights=theta, seed=session.seed, threads=session.threads,
+            history=History.from_rows(session.rows), stop_reason=reason,
+            errors=errors_at(problem, supply, theta, dense_points(problem)),
+            residual_rms=residual_rms(objective, trained, recipe, np.random.default_rng([session.seed, 1])),
+            loss=objective.loss_and_gradient(trained)[0], seconds=time.perf_counter() - session.begun,
+            seconds_compile=session.seconds_compile, steps=session.steps, points=objective.points(), verdict=verdict)
 
 
 class Settled:

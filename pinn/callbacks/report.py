@@ -14,6 +14,10 @@ def report(solution: Any, folder: str | Path | None = None) -> list[tuple[str, s
     for name, errors in (solution.errors or {}).items():
         rows.append((f"relative L2 error of {name}", magnitude(errors["relative_l2"])))
         rows.append((f"maximum error of {name}", magnitude(errors["max"])))
+    verdict = getattr(solution, "verdict", None)
+    if verdict is not None:
+        rows += [("verdict", f"{verdict.word}, because {verdict.because[0]}")]
+        rows += [("", reason) for reason in verdict.because[1:]]
     rows += [
         ("residual on fresh points (rms)", magnitude(solution.residual_rms)),
         ("time", f"{duration(solution.seconds)}, of which {duration(solution.seconds_compile)} to compile"),

@@ -44,9 +44,11 @@ FLOORS = {
         __init__
         run template
         solver
+        polish
         portfolio
         way plots callbacks archive
         solution profile footprint
+        verdict
         objective
         estimate march
         supply source

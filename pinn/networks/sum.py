@@ -1,0 +1,67 @@
+"""The sum of networks: a solution that was found in stages, each of which corrects the ones before."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from pinn.errors import RecipeError
+from pinn.networks.layout import Layout, Network, Weights
+from pinn.networks.mlp import MLP
+
+TRACE = MLP((16, 16))  # for the value at an end where only a slope is given: one coordinate less, and as smooth as the data
+
+
+@dataclass(frozen=True)
+class Sum:
+    """`Sum((first, second))`: the outputs of networks added up (multi-stage networks: Wang & Lai 2024, J. Comput. Phys. 504).
+
+    Raises RecipeError for what are no networks.
+    """
+
+    networks: tuple[Network, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "networks", tuple(self.networks))
+        if not self.networks or not all(callable(getattr(one, "apply", None)) for one in self.networks):
+            raise RecipeError(f"a sum of {self.networks!r}", why="it adds up networks", code="networks",
+                              fix="Sum((MLP((20, 20, 20)), RandomFeatures(800)))")
+
+    @property
+    def per_field(self) -> bool:
+        return bool(getattr(self.networks[0], "per_field", False))
+
+    def layout(self, inputs: int, outputs: int) -> Layout:
+        """The weights of all, one network after the other."""
+        return Layout.of({f"{k}: {name}": shape for k, network in enumerate(self.networks)
+                          for name, shape in network.layout(inputs, outputs).shapes().items()})
+
+    def initial(self, layout: Layout, rng: np.random.Generator) -> np.ndarray:
+        """The first guess of each."""
+        parts = []
+        for k, network in enumerate(self.networks):
+            own = {slot.name.split(f"{k}: ", 1)[1]: slot.shape for slot in layout if f"{k}: " in slot.name}
+            parts.append(network.initial(Layout.of(own), rng))
+        return np.concatenate(parts)
+
+    def apply(self, weights: Weights, inputs: Any) -> Any:
+        """The outputs `(m,)` for inputs `(k,)`."""
+        total = None
+        for k, network in enumerate(self.networks):
+            mark = f"{k}: "
+            own = {name[len(mark):]: value for name, value in weights.items() if name.startswith(mark)}
+            part = network.apply(own, inputs)
+            total = part if total is None else total + part
+        return total
+
+    def trace(self) -> Sum:
+        """A trace of each."""
+        return Sum(tuple(trace_of(network) for network in self.networks))
+
+
+def trace_of(network: Network) -> Network:
+    """The network that carries values at an end for a field of this one."""
+    own = getattr(network, "trace", None)
+    return own() if callable(own) else TRACE
