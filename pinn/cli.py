@@ -18,8 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from pinn import run
+from pinn.bench import bench as run_bench
 from pinn.callbacks import Interrupt, profile_rows, progress, report
 from pinn.errors import PinnError, ProblemError, RecipeError
+from pinn.solver import available_threads
 from pinn.template import write_template
 from pinn.version import __version__
 
@@ -154,6 +156,33 @@ def check(problem: Name, settings: Settings = None) -> None:
     if failed:
         things = "one thing does" if failed == 1 else f"{failed} things do"
         raise ProblemError(f"{stated.name}: {things} not hold", where=str(path), why="see the lines marked NO")
+
+
+@app.command()
+def bench(
+    what: Annotated[str, typer.Argument(metavar="accuracy", help="What is measured: accuracy.")],
+    problems: Annotated[list[str] | None, typer.Argument(
+        metavar="[NAME]...", help="Problems; all of `pinn list` by default.")] = None,
+    seconds: Annotated[float, typer.Option(help="Seconds of training for each run.")] = 60.0,
+    seeds: Annotated[str, typer.Option(help="Seeds, with commas between them.")] = "0,1",
+    threads: Annotated[int | None, typer.Option(help="Threads of each run; all processors by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Folder for the table, the pictures and the runs; what is there is not run again.")] =
+        Path("results") / "accuracy",
+) -> int:  # fmt: skip
+    """Solve the problems that come along with nothing set, and write how well, into a table.  It may be stopped and goes on."""
+    if what != "accuracy":
+        return _fail(f"there is no benchmark {what!r}\n  fix: pinn bench accuracy", BAD_INPUT)
+    try:
+        numbers = [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        return _fail(f"seeds {seeds!r} are no whole numbers\n  fix: --seeds 0,1", BAD_INPUT)
+    if not (math.isfinite(seconds) and seconds > 0):
+        return _fail(f"{seconds} seconds\n  fix: --seconds 60", BAD_INPUT)
+    console = Console()
+    written = run_bench(problems or [], seconds, numbers, threads or available_threads(), out,
+                        lambda line: console.print(line, highlight=False))  # fmt: skip
+    console.print(f"the table is in {written}", highlight=False)
+    return 0
 
 
 @app.command()

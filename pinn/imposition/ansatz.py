@@ -251,7 +251,7 @@ def smooth(said: Prescribed, term: Term, frame: Frame) -> ad.Array | str:
     except ad.AutodiffError:
         return "its data cannot be differentiated"
     for node in ad.walk([array.node, *(slope.node for slope in slopes)]):
-        if node.dtype.kind == "b" or node.op.sort == "select" or getattr(node.op, "avoid", ()):
+        if (node.dtype.kind == "b" and node.args) or node.op.sort == "select" or getattr(node.op, "avoid", ()):
             return "its data have kinks, which would stay in every derivative of the field"
     return array
 

@@ -7,10 +7,10 @@ from typing import Any
 
 _ROOMS = {
     "figure_field": "gallery", "figure_overview": "gallery", "figure_snapshots": "gallery", "plot_solution": "gallery",
-    "figure_losses": "losses",
+    "figure_losses": "losses", "figure_race": "race",
 }  # fmt: skip
 
-__all__ = ["figure_field", "figure_losses", "figure_overview", "figure_snapshots", "plot_solution"]  # noqa: F822
+__all__ = ["figure_field", "figure_losses", "figure_overview", "figure_race", "figure_snapshots", "plot_solution"]  # noqa: F822
 
 
 def __getattr__(name: str) -> Any:

@@ -41,6 +41,7 @@ FLOORS = {
     "pinn": """
         __main__
         cli
+        bench
         __init__
         run template
         solver

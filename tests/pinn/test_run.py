@@ -21,8 +21,8 @@ from pinn.source import Origin, needed, read_problem
 from tests.pinn.tiny import TEXT, write_tiny
 
 ROOT = Path(__file__).parents[2]
-KEYS = set("problem parameters seed threads dtype errors residual_rms loss seconds seconds_compile steps stop_reason network "
-           "points versions".split())
+KEYS = set("verdict problem parameters seed threads dtype errors residual_rms loss seconds seconds_compile steps stop_reason "
+           "network points versions".split())
 
 
 @pytest.fixture

@@ -44,6 +44,11 @@ class Field:
     sin = partialmethod(apply, mp.sin)
     cos = partialmethod(apply, mp.cos)
     exp = partialmethod(apply, mp.exp)
+    log = partialmethod(apply, mp.log)
+    sqrt = partialmethod(apply, mp.sqrt)
+    tanh = partialmethod(apply, mp.tanh)
+    cosh = partialmethod(apply, mp.cosh)
+    arctan = partialmethod(apply, mp.atan)
 
     def derivative(self, *names: str) -> Field:
         orders = [names.count(name) for name in self.coordinates]
@@ -57,6 +62,19 @@ class Field:
 
 def laplacian(u: Field) -> Field:
     return sum(u.derivative(name, name) for name in u.coordinates if name != "t")
+
+
+def D(u: Field, *coordinates: Field) -> Field:
+    """The derivative by coordinates, which are the fields whose value is their own."""
+    point = [mp.mpf(i + 2) for i in range(len(u.coordinates))]
+    return u.derivative(*(u.coordinates[int(one.value(*point)) - 2] for one in coordinates))
+
+
+class Faces(tuple):
+    """Several faces; `a | b` joins them."""
+
+    def __or__(self, other: Faces) -> Faces:
+        return Faces((*self, *other))
 
 
 @dataclass(frozen=True)
@@ -88,7 +106,7 @@ class Domain:
     def face(self, **where: float) -> tuple[Face, ...]:
         (axis, at), = where.items()
         assert at in self.axes[axis], f"no face {axis} = {at}"
-        return tuple(face for face in self.boundary if (face.axis, face.at) == (axis, at))
+        return Faces(face for face in self.boundary if (face.axis, face.at) == (axis, at))
 
 
 def box(periodic: str | tuple[str, ...] = (), **axes: tuple[float, float]) -> Domain:
@@ -131,8 +149,8 @@ def robin(call: Callable, fields: dict, face: Face, unknown: str, value: object,
     return fields[unknown] * alpha + fields[unknown].derivative(face.axis) * (face.sign * beta) - call(value)
 
 
-def residual(function: Callable, on: tuple[Face, ...], name: str) -> list[Condition]:
-    return [Condition(name, lambda call, fields, face: call(function), on)]
+def residual(function: Callable, on: tuple[Face, ...], name: str = "") -> list[Condition]:
+    return [Condition(name or function.__name__, lambda call, fields, face: call(function), on)]
 
 
 @dataclass(frozen=True)
@@ -179,7 +197,7 @@ class Reading:
 
 
 WORDS = {
-    "Box": box, "Time": box, "Problem": Reading, "laplacian": laplacian, "Residual": residual,
+    "Box": box, "Time": box, "Problem": Reading, "laplacian": laplacian, "D": D, "Residual": residual,
     "Initial": conditions_by_unknown("Initial", initial, initial=True),
     "Dirichlet": conditions_by_unknown("Dirichlet", dirichlet),
     "Neumann": conditions_by_unknown("Neumann", neumann), "Robin": conditions_by_unknown("Robin", robin)}
