@@ -24,7 +24,8 @@ TARGETS: dict[str, tuple[str, float]] = {
     "burgers": ("8.3e-9", 3e-7), "poisson_2d": ("1.2e-7", 1e-13), "poisson_5d_cosines": ("3.5e-8", 1e-8),
     "heat_1d": ("2.8e-8", 1e-13),
     "wave_1d": ("1.2e-15", 1e-8), "convection": ("5.4e-6", 1e-9), "reaction": ("2.9e-5", 1e-9), "helmholtz_2d": ("-", 1e-11),
-    "klein_gordon": ("-", 1e-6), "sine_gordon": ("-", 1e-8), "kdv_two_solitons": ("2.2e-6", 1e-6), "schrodinger": ("2e-3", 1e-6),
+    "klein_gordon": ("-", 1e-6), "sine_gordon": ("-", 1e-8), "kdv_two_solitons": ("2.2e-6", 1e-6),
+    "schrodinger": ("2e-3", 1e-6),
     "allen_cahn_front": ("-", 1e-10), "fisher_kpp": ("-", 1e-10), "kovasznay": ("-", 1e-10), "taylor_green": ("-", 1e-7),
     "biharmonic": ("-", 1e-11), "elasticity_plate": ("-", 1e-9), "fokker_planck": ("-", 1e-8), "hjb_10d": ("-", 1e-5),
     "heat_multiscale": ("1.4e-2", 1e-5), "poisson_5d": ("1.3e-4", 1e-8),
@@ -35,7 +36,7 @@ def bench(names: Sequence[str], seconds: float, seeds: Sequence[int], threads: i
           tell: Callable[[str], Any]) -> Path:  # fmt: skip
     """Solve every problem with every seed for so many seconds, as `pinn solve` would; what is there already is not run again.
 
-    `runs/` gets the summary and the history of each, README.md the table, and every problem a picture of errors against seconds.
+    `runs/` gets the summary and the history of each, README.md the table, and each problem a picture of errors against seconds.
     Raises FileError for names that are no problems.
     """
     known = names or [name for name, _, _ in available_problems()]
@@ -102,11 +103,12 @@ def told(row: dict[str, Any]) -> str:
 def write_table(rows: Sequence[dict[str, Any]], seconds: float, threads: int, folder: Path) -> None:
     """README.md: one line a run, with the machine that made them."""
     head = ["problem", "seed", "worst relative L2", "target", "published", "verdict", "estimate", "true / estimate",
-            *(f"s to {mark:.0e}" for mark in MARKS), "s in all", "s compile", "parameters", "points", "steps", "stopped because"]
+            *(f"s to {mark:.0e}" for mark in MARKS), "s in all", "s compile", "parameters", "points", "steps",
+            "stopped because"]
     lines = ["# The default recipe, problem by problem", "",
-             f"`pinn bench accuracy --seconds {seconds:g} --threads {threads}`: relative L2 on a dense grid against the analytic "
-             "solution, nothing set per problem but for those with a recipe of their own (r); seconds of training; the verdict is "
-             "given without the solution.", "",
+             f"`pinn bench accuracy --seconds {seconds:g} --threads {threads}`: relative L2 on a dense grid against the "
+             "analytic solution, nothing set per problem but for those with a recipe of their own (r); seconds of training; the "
+             "verdict is given without the solution.", "",
              f"{processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}; "
              + ", ".join(f"{name} {version}" for name, version in next(
                  (row["summary"]["versions"] for row in rows if "versions" in row["summary"]), {}).items()) + ".", "",

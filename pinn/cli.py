@@ -166,7 +166,7 @@ def bench(
     seconds: Annotated[float, typer.Option(help="Seconds of training for each run.")] = 60.0,
     seeds: Annotated[str, typer.Option(help="Seeds, with commas between them.")] = "0,1",
     threads: Annotated[int | None, typer.Option(help="Threads of each run; all processors by default.")] = None,
-    out: Annotated[Path, typer.Option(help="Folder for the table, the pictures and the runs; what is there is not run again.")] =
+    out: Annotated[Path, typer.Option(help="Folder of table, pictures and runs; what is there is not run again.")] =
         Path("results") / "accuracy",
 ) -> int:  # fmt: skip
     """Solve the problems that come along with nothing set, and write how well, into a table.  It may be stopped and goes on."""
