@@ -191,10 +191,10 @@ class BoundProgram:
         return bound.rows()
 
     def jacobian(self, theta: np.ndarray) -> np.ndarray:
-        """Rows of the Jacobian of the residuals, (points, terms, parameters)."""
+        """Rows of the Jacobian of the residuals, (points, terms, parameters); in memory points come last."""
         bound = self._run("jacobian")
         bound(self.program.prologue.extend(theta))
-        rows = bound.rows().reshape(self.count, self.program.terms, self.program.size)
+        rows = bound.columns().T.reshape(self.program.terms, self.program.size, self.count).transpose(2, 0, 1)
         return self.program.prologue.pull_rows(theta, rows)
 
     def jvp(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
