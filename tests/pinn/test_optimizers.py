@@ -74,6 +74,10 @@ class Squares:
     def jacobian(self, theta):
         return self.matrix(theta)
 
+    def jvp(self, theta, v):
+        self.calls += 1
+        return self.matrix(theta) @ v
+
     def loss(self, theta):
         self.calls += 1
         r = self.rows(theta)
