@@ -16,7 +16,7 @@ from pinn.optimizers.stopping import Progress, Stopping
 
 BENT = 0.75  # 2 |a| / |d|: a correction longer than that says that the step leaves what two derivatives describe
 TREND = 30  # the iterations of damping over which its trend is judged
-SETTLING = 80  # no trend is judged before this iteration: at first lambda has to find its size
+SETTLING = 50  # no trend is judged before this iteration: at first lambda has to find its size
 
 
 @dataclass(frozen=True)
