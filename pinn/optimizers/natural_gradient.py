@@ -11,6 +11,7 @@ from pinn.errors import RecipeError
 from pinn.optimizers.damped import damped_once
 from pinn.optimizers.levenberg_marquardt import refuse_what_does_not_fit
 from pinn.optimizers.oracle import EPS, Oracle, State, begin, evaluate, grain, moved, threads_of
+from pinn.optimizers.schedules import Schedule
 from pinn.optimizers.stopping import Progress, Stopping
 
 
@@ -32,11 +33,12 @@ class NaturalGradient:
     With more weights than residuals (J'J + lambda)^-1 J' = J'(JJ' + lambda)^-1, and only the small matrix is formed.
 
     The line search takes k = 0, 1, ... `halvings` as long as the loss falls. Where momentum leads to no lower loss it is
-    forgotten. A damping below 1e-11, which the rounding of J'J would hide, is served by orthogonal factorisations of J.
+    forgotten. `damping` is a number or a function of the iteration (see schedules); below 1e-11, where the rounding of J'J would
+    hide it, J itself is factored.
     Needs `residual` and `jacobian` of the oracle. Raises RecipeError for settings that cannot work.
     """
 
-    damping: float = 1e-10
+    damping: float | Schedule = 1e-10
     momentum: float = 0.0
     halvings: int = 30
     tolerance_gradient: float = 1e-14
@@ -44,7 +46,8 @@ class NaturalGradient:
     patience: int = 10
 
     def __post_init__(self) -> None:
-        if not (0 <= self.damping < float("inf") and 0 <= self.momentum < 1 and self.halvings >= 0):
+        damping = callable(self.damping) or 0 <= self.damping < float("inf")
+        if not (damping and 0 <= self.momentum < 1 and self.halvings >= 0):
             raise RecipeError(
                 f"damping={self.damping!r}, momentum={self.momentum!r}, halvings={self.halvings!r}",
                 why="damping and halvings are at least 0, and a share of the past lies in [0, 1)",
@@ -78,7 +81,8 @@ class NaturalGradient:
         if not (np.isfinite(residual).all() and np.isfinite(jacobian).all()):
             reason = f"Jacobian not finite at iteration {state.iteration}, at loss {state.loss:.6g}"
             return replace(state, evaluations=evaluations, stop=reason)
-        damping = self.damping * float(np.vdot(jacobian, jacobian))
+        share = self.damping(state.iteration) if callable(self.damping) else self.damping
+        damping = share * float(np.vdot(jacobian, jacobian))
         for momentum in (past, np.zeros_like(past)) if past.any() else (past,):
             ahead = residual - jacobian @ momentum if momentum.any() else residual
             direction = momentum - damped_once(jacobian, ahead, damping, threads_of(oracle))

@@ -9,11 +9,13 @@ from math import isfinite, sqrt
 import numpy as np
 
 from pinn.errors import RecipeError
+from pinn.optimizers.line_search import rounding
 from pinn.optimizers.nystrom import Nystrom
 from pinn.optimizers.oracle import EPS, Oracle, State, begin, evaluate, grain, moved
 from pinn.optimizers.stopping import Progress, Stopping, nothing_lower
 
 SUFFICIENT = 1e-4  # of the decrease that the slope promises (Armijo)
+FLATTER = 0.9  # of the slope at the start, at most, where the loss cannot tell
 
 Product = Callable[[np.ndarray], np.ndarray]
 
@@ -157,11 +159,11 @@ class NewtonCG:
                 failures.append("the Newton direction does not descend")
                 lift *= 10.0
                 continue
-            found, asked = self._search(oracle, state, direction, slope)
+            found, asked, failure = self._search(oracle, state, direction, slope)
             evaluations += asked
             if found is not None:
                 break
-            failures.append(f"{asked} trials along slope {slope:.3g}")
+            failures.append(failure)
             lift *= 10.0
         else:
             stop = nothing_lower(state.loss, failures, grain(oracle))
@@ -174,15 +176,25 @@ class NewtonCG:
 
     def _search(
         self, oracle: Oracle, state: State, direction: np.ndarray, slope: float
-    ) -> tuple[tuple[np.ndarray, float, np.ndarray] | None, int]:
-        """((theta, loss, gradient) of the first step of 1, 1/2, 1/4, ... that meets Armijo's condition, or None; the trials)."""
+    ) -> tuple[tuple[np.ndarray, float, np.ndarray] | None, int, str]:
+        """((theta, loss, gradient) of the first step of 1, 1/2, 1/4, ... that meets Armijo's condition, or None; trials; why not).
+
+        Where losses differ by rounding alone the slope decides (the approximate condition of Hager & Zhang 2005).
+        """
+        noise, wall = rounding(grain(oracle)) * abs(state.loss), 0.0
         for k in range(self.halvings + 1):
             step = 0.5**k
             theta = state.theta + step * direction
             loss, gradient, finite = evaluate(oracle, theta)
-            if finite and loss <= state.loss + SUFFICIENT * step * slope and loss < state.loss:
-                return (theta, loss, gradient), k + 1
-        return None, self.halvings + 1
+            if not finite:
+                wall = step
+                continue
+            lower = loss <= state.loss + SUFFICIENT * step * slope and loss < state.loss
+            flatter = abs(loss - state.loss) <= noise and abs(float(np.dot(gradient, direction))) <= -FLATTER * slope
+            if lower or flatter:
+                return (theta, loss, gradient), k + 1, ""
+        beyond = f", not finite from step {wall:.3g} on" if wall else ""
+        return None, self.halvings + 1, f"{self.halvings + 1} trials along slope {slope:.3g}{beyond}"
 
     def carry(self, oracle: Oracle, state: State) -> State:
         """`state` on another oracle (new points): loss and gradient evaluated afresh, the preconditioner kept."""
