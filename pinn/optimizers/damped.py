@@ -27,7 +27,8 @@ SWEEPS = 60
 class Damped(Protocol):
     """What a damped least squares problem answers.  `floor` is the least lambda that its numbers bear."""
 
-    floor: float
+    @property
+    def floor(self) -> float: ...
 
     def damping(self, radius: float) -> float:
         """lambda with |d| = radius, or `floor`."""

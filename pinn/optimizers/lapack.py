@@ -33,7 +33,7 @@ def call(name: str, *arguments: Any) -> None:
 
     Raises ValueError if LAPACK refuses an argument, which only a mistake in this file can bring about.
     """
-    info, held = ctypes.c_int(0), []
+    info, held = ctypes.c_int(0), list[Any]()
     for one in arguments:
         if isinstance(one, np.ndarray):
             held.append(ctypes.c_void_p(one.ctypes.data))

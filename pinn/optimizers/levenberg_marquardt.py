@@ -39,7 +39,9 @@ class View:
     sketch: CountSketch | None = None
 
     @staticmethod
-    def of(jacobian: np.ndarray, residual: np.ndarray, expected: float, threads: int, sketch: CountSketch | None = None) -> View:
+    def of(
+        jacobian: np.ndarray, residual: np.ndarray, expected: float, threads: int, sketch: CountSketch | None = None
+    ) -> View:
         """With the solver for dampings near the `expected` one."""
         return View(jacobian, residual, damped(jacobian, residual, expected, threads), threads, sketch)
 

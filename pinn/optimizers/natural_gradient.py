@@ -25,7 +25,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class NaturalGradient:
-    """theta -= 0.5^k p, p = mu p + (J'J + lambda)^-1 J'(r - mu J p), lambda = `damping` |J|^2 (Frobenius), k by line search.
+    """theta -= 0.5^k p with p = mu p + (J'J + lambda)^-1 J'(r - mu J p), lambda = `damping` |J|^2 (Frobenius); k is searched.
 
     With `momentum` mu = 0 the energy natural gradient (Mueller & Zeinhofer, arXiv 2302.13163): J'J is the Gram matrix of the
     equations on the points of training; for nonlinear equations that of the linearised ones. With mu = 0.9, say, SPRING
@@ -104,7 +104,7 @@ class NaturalGradient:
         return State(theta, loss, gradient, state.iteration + 1, evaluations, stop, Memory(direction, progress))
 
     def _search(self, oracle: Oracle, state: State, direction: np.ndarray) -> tuple[np.ndarray | None, int]:
-        """Theta at the first lowest of the losses at steps 1, 1/2, 1/4, ... that lie below the present one; the losses asked."""
+        """Theta at the first lowest of the losses at steps 1, 1/2, 1/4, ... that lie below the present one; how many."""
         best, lowest = None, state.loss
         for k in range(self.halvings + 1):
             theta = state.theta - 0.5**k * direction

@@ -166,8 +166,8 @@ class NewtonCG:
             failures.append(failure)
             lift *= 10.0
         else:
-            stop = nothing_lower(state.loss, failures, grain(oracle))
-            return replace(state, evaluations=evaluations + calls, stop=stop)
+            reason = nothing_lower(state.loss, failures, grain(oracle))
+            return replace(state, evaluations=evaluations + calls, stop=reason)
         new_theta, loss, new_gradient = found
         lift = lift * 10.0 if negative else max(lift / 10.0, 1.0) if attempt == "newton" else lift
         progress, stop = self.stopping.judge(memory.progress, state.loss, loss, new_gradient, grain(oracle))
@@ -177,7 +177,7 @@ class NewtonCG:
     def _search(
         self, oracle: Oracle, state: State, direction: np.ndarray, slope: float
     ) -> tuple[tuple[np.ndarray, float, np.ndarray] | None, int, str]:
-        """((theta, loss, gradient) of the first step of 1, 1/2, 1/4, ... that meets Armijo's condition, or None; trials; why not).
+        """((theta, loss, gradient) of the first step of 1, 1/2, 1/4, ... that meets Armijo's condition or None, trials, why not).
 
         Where losses differ by rounding alone the slope decides (the approximate condition of Hager & Zhang 2005).
         """

@@ -18,7 +18,7 @@ class Oracle(Protocol):
 
     Arrays returned belong to the caller: a later call never writes into them.  An oracle that computes in another precision
     than float64 says so by an attribute `eps`, the distance of 1 to the next number (see `grain`); one that computes on several
-    threads by `threads`, and then factorisations may use as many.  `hvp`, the Hessian of the loss times a vector, may be missing.
+    threads by `threads`: factorisations may use as many.  `hvp`, the Hessian of the loss times a vector, may be missing.
     """
 
     @property

@@ -209,7 +209,7 @@ def states_from(optimizer, oracle, state, steps):
 
 # Accuracy and cost -------------------------------------------------------------------------------------------------------
 
-# problem: loss above its minimum to be reached, then the evaluations allowed for it (Jacobians and products with the Hessian count, too).
+# problem: loss above its minimum to be reached, then the evaluations allowed for it (Jacobians and Hessian products count).
 TARGETS = {
     "rosenbrock 2": (1e-20, dict(LBFGS=55, BFGS=60, SSBFGS=68, SSBroyden=60, LevenbergMarquardt=55,
         geodesic=125, sketch=55, NaturalGradient=125, SPRING=130, NewtonCG=95)),
@@ -611,7 +611,8 @@ def walled_squares():
 
 
 @pytest.mark.parametrize(
-    "optimizer", [LevenbergMarquardt(radius=100.0), LevenbergMarquardt(radius=100.0, geodesic=True), NaturalGradient(), NewtonCG()]
+    "optimizer",
+    [LevenbergMarquardt(radius=100.0), LevenbergMarquardt(radius=100.0, geodesic=True), NaturalGradient(), NewtonCG()],
 )
 def test_rows_walk_around_a_wall(optimizer):
     chain = states(optimizer, walled_squares())
