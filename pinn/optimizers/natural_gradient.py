@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from math import isfinite
+from typing import ClassVar
 
 import numpy as np
 
@@ -29,12 +30,12 @@ class NaturalGradient:
 
     With `momentum` mu = 0 the energy natural gradient (Mueller & Zeinhofer, arXiv 2302.13163): J'J is the Gram matrix of the
     equations on the points of training; for nonlinear equations that of the linearised ones. With mu = 0.9, say, SPRING
-    (Goldshlager, Abrahamsen & Lin, arXiv 2401.10190; Guzman-Cordero et al., arXiv 2505.12149), for points that change often.
+    (Goldshlager, Abrahamsen & Lin, arXiv 2401.10190; Guzman-Cordero et al. 2025), for points that change often.
     With more weights than residuals (J'J + lambda)^-1 J' = J'(JJ' + lambda)^-1, and only the small matrix is formed.
 
     The line search takes k = 0, 1, ... `halvings` as long as the loss falls. Where momentum leads to no lower loss it is
-    forgotten. `damping` is a number or a function of the iteration (see schedules); below 1e-11, where the rounding of J'J would
-    hide it, J itself is factored.
+    forgotten. `damping` is a number or a function of the iteration (see schedules); below 1e-11, where the rounding of J'J
+    would hide it, J itself is factored.
     Needs `residual` and `jacobian` of the oracle. Raises RecipeError for settings that cannot work.
     """
 
@@ -44,6 +45,8 @@ class NaturalGradient:
     tolerance_gradient: float = 1e-14
     tolerance_loss: float = EPS
     patience: int = 10
+
+    asks: ClassVar[tuple[str, ...]] = ("loss", "residual", "jacobian")
 
     def __post_init__(self) -> None:
         damping = callable(self.damping) or 0 <= self.damping < float("inf")

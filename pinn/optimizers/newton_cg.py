@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import isfinite, sqrt
+from typing import ClassVar
 
 import numpy as np
 
@@ -101,6 +102,8 @@ class NewtonCG:
     tolerance_loss: float = EPS
     patience: int = 10
 
+    asks: ClassVar[tuple[str, ...]] = ("hvp",)
+
     def __post_init__(self) -> None:
         counts = self.rank >= 1 and self.every >= 1 and self.products >= 1 and self.halvings >= 0
         if not (counts and 0 < self.damping < float("inf") and 0 < self.tolerance < 1):
@@ -177,7 +180,7 @@ class NewtonCG:
     def _search(
         self, oracle: Oracle, state: State, direction: np.ndarray, slope: float
     ) -> tuple[tuple[np.ndarray, float, np.ndarray] | None, int, str]:
-        """((theta, loss, gradient) of the first step of 1, 1/2, 1/4, ... that meets Armijo's condition or None, trials, why not).
+        """((theta, loss, gradient) of the first step of 1, 1/2, 1/4, ... that meets Armijo's condition or None, trials, why).
 
         Where losses differ by rounding alone the slope decides (the approximate condition of Hager & Zhang 2005).
         """
