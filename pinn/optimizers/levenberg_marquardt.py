@@ -11,7 +11,7 @@ import numpy as np
 from pinn.errors import RecipeError
 from pinn.optimizers.damped import Damped, Exact, damped
 from pinn.optimizers.oracle import EPS, Oracle, State, begin, evaluate, grain, moved, threads_of
-from pinn.optimizers.sketch import CountSketch
+from pinn.optimizers.sketch import CountSketch, Subspace
 from pinn.optimizers.stopping import Progress, Stopping
 
 BENT = 0.75  # 2 |a| / |d|: a correction longer than that says that the step leaves what two derivatives describe
@@ -21,33 +21,58 @@ SETTLING = 50  # no trend is judged before this iteration: at first lambda has t
 
 @dataclass(frozen=True)
 class Memory:
-    """What a state carries: the trust radius, and log10 of the last dampings."""
+    """What a state carries: the trust radius, log10 of the last dampings, and whether random subspaces have done their work."""
 
     radius: float
     dampings: tuple[float, ...]
     progress: Progress
+    whole: bool = False
 
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """What a step sees of the equations: J `(rows, size)` and r `(rows,)`, sketched or not, and their damped solver."""
+    """What a step sees of the equations: J and r, sketched or not, and their damped solver.
+
+    `sketch` has made few rows of many, `subspace` few unknowns.
+    """
 
     jacobian: np.ndarray
     residual: np.ndarray
     model: Damped
     threads: int
     sketch: CountSketch | None = None
+    subspace: Subspace | None = None
 
     @staticmethod
     def of(
-        jacobian: np.ndarray, residual: np.ndarray, expected: float, threads: int, sketch: CountSketch | None = None
-    ) -> View:
-        """With the solver for dampings near the `expected` one."""
-        return View(jacobian, residual, damped(jacobian, residual, expected, threads), threads, sketch)
+        jacobian: np.ndarray, residual: np.ndarray, expected: float, threads: int,
+        sketch: CountSketch | None = None, subspace: Subspace | None = None,
+    ) -> View:  # fmt: skip
+        """J `(m, size)` and r `(m,)`, sketched, with the solver for dampings near the `expected` one."""
+        if sketch is not None:
+            jacobian, residual = sketch.of(jacobian, threads), sketch.of_vector(residual)
+        if subspace is not None:
+            jacobian = subspace.of(jacobian, threads)
+        return View(jacobian, residual, damped(jacobian, residual, expected, threads), threads, sketch, subspace)
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether nothing is left out."""
+        return self.sketch is None and self.subspace is None
 
     def exact(self) -> View:
         """The same with the solver that bears every damping."""
         return replace(self, model=Exact.of(self.jacobian, self.residual, self.threads))
+
+    def step(self, damping: float) -> tuple[np.ndarray, float]:
+        """The damped step `(size,)`, and the decrease of |r|^2 that is foreseen."""
+        step, foreseen = self.model.step(damping)
+        return (step if self.subspace is None else self.subspace.back(step)), foreseen
+
+    def solve(self, damping: float, right: np.ndarray) -> np.ndarray:
+        """(J'J + lambda)^-1 J' right `(size,)` for `right` `(m,)`."""
+        step = self.model.solve(damping, right if self.sketch is None else self.sketch.of_vector(right))
+        return step if self.subspace is None else self.subspace.back(step)
 
 
 def bend(oracle: Oracle, theta: np.ndarray, step: np.ndarray, damping: float, view: View) -> np.ndarray:
@@ -62,9 +87,7 @@ def bend(oracle: Oracle, theta: np.ndarray, step: np.ndarray, damping: float, vi
     curvature = (oracle.jvp(theta + t * step, step) - oracle.jvp(theta - t * step, step)) / (2 * t)
     if not np.isfinite(curvature).all():
         return np.zeros_like(step)
-    if view.sketch is not None:
-        curvature = view.sketch.of_vector(curvature)
-    correction = -0.5 * view.model.solve(damping, curvature)
+    correction = -0.5 * view.solve(damping, curvature)
     return correction if 2 * np.linalg.norm(correction) <= BENT * length else np.zeros_like(step)
 
 
@@ -81,7 +104,9 @@ class LevenbergMarquardt:
     `geodesic` adds a = -1/2 (J'J + lambda)^-1 J' r'' where 2 |a| / |d| <= 0.75, with r'' the second derivative of the residual
     along d (Transtrum & Sethna, arXiv 1201.5885): two products J v more for each trial. `sketch` is a number of rows: only so
     many random sums of the rows of [J r] are factored, fresh ones each iteration, drawn from `seed`. A few times the number of
-    weights is enough. The loss that judges a step is the true one, and where a sketch finds no lower loss all rows are used.
+    weights is enough. `subspace` is a share of the weights: a step is sought in so many random directions, fresh ones each
+    iteration, which makes a factorisation cheaper by its square and more; when lambda no longer falls, all directions are used
+    for the last digits. The loss that judges a step is the true one, and where sketches find no lower loss nothing is left out.
     Raises RecipeError for settings that cannot work.
     """
 
@@ -91,6 +116,7 @@ class LevenbergMarquardt:
     late_ratio: float = 0.5
     geodesic: bool = False
     sketch: int | None = None
+    subspace: float | None = None
     seed: int = 0
     tolerance_gradient: float = 1e-14
     tolerance_loss: float = EPS
@@ -107,6 +133,9 @@ class LevenbergMarquardt:
         if self.sketch is not None and self.sketch < 1:
             raise RecipeError(f"sketch is {self.sketch!r}", why="it is a number of rows, a few times the number of weights",
                               fix="LevenbergMarquardt(sketch=4000), or sketch=None")
+        if self.subspace is not None and not 0 < self.subspace <= 1:
+            raise RecipeError(f"subspace is {self.subspace!r}", why="it is a share of the weights",
+                              fix="LevenbergMarquardt(subspace=0.4), or subspace=None")
         self.stopping  # noqa: B018  (its own checks)
 
     @property
@@ -141,9 +170,10 @@ class LevenbergMarquardt:
             reason = f"Jacobian not finite at iteration {state.iteration}, at loss {state.loss:.6g}"
             return replace(state, evaluations=evaluations, stop=reason)
         radius, smallest = memory.radius, grain(oracle) * max(float(np.linalg.norm(state.theta)), EPS)
-        ratio = self.late_ratio if state.iteration >= SETTLING and risen(memory.dampings) else self.ratio
+        late = state.iteration >= SETTLING and risen(memory.dampings)
+        ratio, whole = self.late_ratio if late else self.ratio, memory.whole or late
         expected = 10.0 ** memory.dampings[-1] if memory.dampings else np.inf
-        view = self._view(oracle, state, jacobian, residual, expected)
+        view = View.of(jacobian, residual, expected, threads_of(oracle), *self._sketches(state, residual.size, whole))
         while True:
             view, best, asked = self._longest(oracle, state, view, radius, ratio)
             evaluations += asked
@@ -153,7 +183,7 @@ class LevenbergMarquardt:
                 evaluations += 1
                 if finite:
                     break
-            if view.sketch is not None:  # a sketch that leads nowhere says nothing of the equations
+            if not view.is_whole:  # a sketch that leads nowhere says nothing of the equations
                 view = View.of(jacobian, residual, expected, threads_of(oracle))
                 continue
             radius /= 9
@@ -165,15 +195,14 @@ class LevenbergMarquardt:
                 return replace(state, evaluations=evaluations, stop=reason)
         progress, stop = self.stopping.judge(memory.progress, state.loss, loss, gradient, grain(oracle))
         dampings = (*memory.dampings, log10(damping))[-TREND:]
-        return State(theta, loss, gradient, state.iteration + 1, evaluations, stop, Memory(radius, dampings, progress))
+        return State(theta, loss, gradient, state.iteration + 1, evaluations, stop, Memory(radius, dampings, progress, whole))
 
-    def _view(self, oracle: Oracle, state: State, jacobian: np.ndarray, residual: np.ndarray, expected: float) -> View:
-        """The equations, or a sketch of them."""
-        rows, threads = residual.size, threads_of(oracle)
-        if self.sketch is None or self.sketch >= rows:
-            return View.of(jacobian, residual, expected, threads)
-        sketch = CountSketch.draw(self.sketch, rows, np.random.default_rng([self.seed, state.iteration]))
-        return View.of(sketch.of(jacobian, threads), sketch.of_vector(residual), expected, threads, sketch)
+    def _sketches(self, state: State, rows: int, whole: bool) -> tuple[CountSketch | None, Subspace | None]:
+        """What is drawn for one iteration."""
+        size, rng = state.theta.size, np.random.default_rng([self.seed, state.iteration])
+        kept = size if self.subspace is None or whole else max(1, round(self.subspace * size))
+        sketch = CountSketch.draw(self.sketch, rows, rng) if self.sketch is not None and self.sketch < rows else None
+        return sketch, Subspace.draw(size, kept, rng) if kept < size else None
 
     def _longest(
         self, oracle: Oracle, state: State, view: View, radius: float, ratio: float
@@ -185,7 +214,7 @@ class LevenbergMarquardt:
             if damping <= view.model.floor and not isinstance(view.model, Exact):
                 view = view.exact()
                 damping = view.model.damping(trial)
-            step, foreseen = view.model.step(damping)
+            step, foreseen = view.step(damping)
             theta = state.theta + step
             if self.geodesic:
                 theta = theta + bend(oracle, state.theta, step, damping, view)
@@ -195,13 +224,13 @@ class LevenbergMarquardt:
             won = (state.loss - loss) / foreseen if isfinite(loss) and foreseen > 0 else -1.0
             if won >= ratio or (best is None and won > 0):
                 best = (float(trial), damping, theta)
-            if won < ratio or np.linalg.norm(step) < 0.99 * trial:  # longer radii fail too, or change nothing
+            if won < ratio or damping <= view.model.floor:  # longer radii fail too, or change nothing
                 break
         return view, best, asked
 
     def carry(self, oracle: Oracle, state: State) -> State:
         """`state` on another oracle (new points): loss and gradient evaluated afresh, radius kept."""
-        return moved(oracle, state, replace(state.memory, progress=state.memory.progress.elsewhere()))
+        return moved(oracle, state, replace(state.memory, progress=state.memory.progress.elsewhere(), whole=False))
 
 
 def risen(dampings: tuple[float, ...]) -> bool:

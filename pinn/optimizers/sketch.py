@@ -1,10 +1,11 @@
-"""A random sketch of rows: many equations become a few sums of them with random signs, and least squares hardly notices."""
+"""Random sketches: many equations become a few sums of them with random signs, many unknowns a few combinations of them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import scipy.fft
 
 from pinn.optimizers.compiled import compiled
 from pinn.optimizers.lapack import parts, spread
@@ -55,3 +56,41 @@ class CountSketch:
     def of_vector(self, vector: np.ndarray) -> np.ndarray:
         """S x `(rows,)`."""
         return self.of(vector[:, None])[:, 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Subspace:
+    """C `(n, k)`: k of the cosine waves over the unknowns in random order with random signs; each has its share in every one.
+
+    The waves are those of the next length that a fast transform likes, cut to n: |C y| <= |y|, and hardly less.
+    """
+
+    signs: np.ndarray
+    order: np.ndarray
+    kept: np.ndarray
+    length: int
+
+    @staticmethod
+    def draw(n: int, k: int, rng: np.random.Generator) -> Subspace:
+        """k random directions of n unknowns."""
+        length = scipy.fft.next_fast_len(n, real=True)
+        return Subspace(rng.choice([-1.0, 1.0], n), rng.permutation(n), np.sort(rng.choice(length, k, replace=False)), length)
+
+    def of(self, matrix: np.ndarray, threads: int = 1) -> np.ndarray:
+        """A C `(m, k)` for A `(m, n)`: some 5 m n log2(n) operations."""
+        out = np.empty((len(self.kept), len(matrix)))
+
+        def some(rows: slice) -> None:
+            mixed = matrix.T[self.order, rows] * self.signs[:, None]
+            out[:, rows] = scipy.fft.dct(mixed, n=self.length, axis=0, norm="ortho")[self.kept]
+
+        spread(threads, some, [(rows,) for rows in parts(len(matrix), 64)])
+        return out.T
+
+    def back(self, y: np.ndarray) -> np.ndarray:
+        """C y `(n,)`."""
+        waves = np.zeros(self.length)
+        waves[self.kept] = y
+        d = np.empty(len(self.order))
+        d[self.order] = scipy.fft.idct(waves, norm="ortho")[: len(self.order)] * self.signs
+        return d

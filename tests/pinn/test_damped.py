@@ -8,7 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from pinn.optimizers.damped import Exact, Normal, damped, damped_once
 from pinn.optimizers.lapack import Bidiagonal, Reflectors, Tridiagonal, gram, stacked_triangle
-from pinn.optimizers.sketch import CountSketch
+from pinn.optimizers.sketch import CountSketch, Subspace
 
 SHAPES = [(40, 20), (20, 40), (20, 20), (700, 130), (130, 700), (1, 3), (3, 1), (1, 1)]
 
@@ -127,3 +127,14 @@ def test_a_sketch_keeps_lengths_in_the_mean_and_a_space_nearly():
     singular = np.linalg.svd(draws[0].of(q), compute_uv=False)
     assert 0.6 < singular[-1] and singular[0] < 1.4
     assert np.array_equal(draws[0].of(J, 2), draws[0].of(J, 1))
+
+
+@pytest.mark.parametrize("n", [60, 61])
+def test_a_subspace_mixes_all_unknowns_and_keeps_lengths(n):
+    J = np.random.default_rng(0).normal(size=(300, n))
+    subspace = Subspace.draw(n, 20, np.random.default_rng(1))
+    C = np.stack([subspace.back(y) for y in np.eye(20)], axis=1)
+    np.testing.assert_allclose(subspace.of(J), J @ C, atol=1e-12)
+    assert np.array_equal(subspace.of(J, 2), subspace.of(J, 1))
+    np.testing.assert_allclose(C.T @ C, np.eye(20), atol=1e-12 if n == 60 else 0.1)  # 60 is a length that transforms like
+    assert np.linalg.norm(C, axis=1).min() > 0.1

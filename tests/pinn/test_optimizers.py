@@ -189,7 +189,7 @@ ROWS = {  # those that ask for the Jacobian
     "NaturalGradient": NaturalGradient(),
     "SPRING": NaturalGradient(momentum=0.5),
 }
-ALL = {**SECOND, **ROWS, "NewtonCG": NewtonCG(), "Adam": Adam(1e-2)}
+ALL = {**SECOND, **ROWS, "subspace": LevenbergMarquardt(subspace=0.5), "NewtonCG": NewtonCG(), "Adam": Adam(1e-2)}
 
 
 def states(optimizer, oracle, most=3000, theta=None):
@@ -376,6 +376,14 @@ def test_the_geodesic_correction_solves_with_the_second_derivative():
         np.testing.assert_allclose(bend(oracle, t, d, damping, view), expected, rtol=1e-7)
     far = View(J, oracle.rows(t), Exact.of(J, oracle.rows(t)), 1)
     assert not bend(oracle, t, 1e6 * d, 1e-12, far).any()  # longer than what two derivatives describe
+
+
+def test_directions_are_drawn_anew_and_all_are_used_at_the_end():
+    oracle = network(20, 100)
+    chain = states(LevenbergMarquardt(subspace=0.3), oracle, 400)
+    assert chain[-1].memory.whole and not chain[40].memory.whole and chain[-1].loss < 1e-8
+    moves = np.stack([new.theta - old.theta for old, new in zip(chain[:10], chain[1:11], strict=True)])
+    assert np.linalg.matrix_rank(moves) == 10
 
 
 def test_a_sketch_that_misleads_gives_way_to_all_rows():
@@ -791,6 +799,8 @@ def test_bad_starts_are_refused(name):
         lambda: LevenbergMarquardt(radius=0.0),
         lambda: LevenbergMarquardt(ratio=1.0),
         lambda: LevenbergMarquardt(sketch=0),
+        lambda: LevenbergMarquardt(subspace=0.0),
+        lambda: LevenbergMarquardt(subspace=1.5),
         lambda: NaturalGradient(damping=-1.0),
         lambda: NaturalGradient(momentum=1.0),
         lambda: NewtonCG(rank=0),
