@@ -107,7 +107,7 @@ def write_table(rows: Sequence[dict[str, Any]], seconds: float, threads: int, fo
             "stopped because"]
     lines = ["# The default recipe, problem by problem", "",
              f"`pinn bench accuracy --seconds {seconds:g} --threads {threads}`: relative L2 on a dense grid against the "
-             "analytic solution, nothing set per problem but for those with a recipe of their own (r); seconds of training; the "
+             "analytic solution, nothing set per problem but for those with recipes of their own (r); seconds of training; the "
              "verdict is given without the solution.", "",
              f"{processor()}, {os.cpu_count()} cores, {platform.system()}, Python {platform.python_version()}; "
              + ", ".join(f"{name} {version}" for name, version in next(

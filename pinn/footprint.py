@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pinn.objective import Patch, patches_of
-from pinn.optimizers import LBFGS, LevenbergMarquardt, QuasiNewton
+from pinn.optimizers import LBFGS, LevenbergMarquardt, NaturalGradient, NewtonCG, QuasiNewton
 from pinn.problem import Problem
 from pinn.recipe import Recipe, share_points
 from pinn.supply import Supply
@@ -89,13 +89,15 @@ def width_of(patch: Patch) -> int:
 
 def held(optimizer: Any, size: int, residuals: int) -> int:
     """Bytes that an optimizer holds: dense quasi-Newton a matrix (and the identity it begins from), L-BFGS its log of pairs,
-    Levenberg-Marquardt four copies of the Jacobian.
+    Levenberg-Marquardt and natural gradient four copies of the Jacobian, Newton-CG its preconditioner and what it is made from.
     """
     vectors = VECTORS * size * DOUBLE
     if isinstance(optimizer, QuasiNewton):
         return vectors + size * size * DOUBLE
-    if isinstance(optimizer, LevenbergMarquardt):
+    if isinstance(optimizer, (LevenbergMarquardt, NaturalGradient)):
         return vectors + 4 * residuals * size * DOUBLE
+    if isinstance(optimizer, NewtonCG):
+        return vectors + 6 * min(optimizer.rank, size) * size * DOUBLE
     if isinstance(optimizer, LBFGS):
         return vectors + 4 * optimizer.memory * size * DOUBLE
     return vectors

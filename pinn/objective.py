@@ -242,10 +242,14 @@ class Objective:
         return self._rows([bound.residual(theta) for bound in self.bound])
 
     def jacobian(self, theta: np.ndarray) -> np.ndarray:
-        """d residual / d theta `(m, size)`."""
-        return np.concatenate([
-            (factor[:, :, None] * bound.jacobian(theta)).reshape(-1, self.size)
-            for factor, bound in zip(self._factors(), self.bound, strict=True)])
+        """d residual / d theta `(m, size)`, one column after the other, as LAPACK wants it."""
+        factors = self._factors()
+        columns, start = np.empty((self.size, sum(factor.size for factor in factors))), 0
+        for factor, bound in zip(factors, self.bound, strict=True):
+            part = columns[:, start:start + factor.size].reshape(self.size, *factor.shape)
+            np.multiply(bound.jacobian(theta).transpose(2, 0, 1), factor, out=part)
+            start += factor.size
+        return columns.T
 
     def jvp(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
         """The Jacobian times `v` `(size,)`: `(m,)`."""
@@ -258,6 +262,13 @@ class Objective:
             part = w[start:start + factor.size].reshape(factor.shape)
             total += bound.vjp(theta, factor * part)
             start += factor.size
+        return total
+
+    def hvp(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """The Hessian of the loss times `v` `(size,)`: `(size,)`."""
+        total = np.zeros(self.size)
+        for weight, bound in zip(self.weights, self.bound, strict=True):
+            total += bound.hvp(theta, v, weight)
         return total
 
     def _factors(self) -> list[np.ndarray]:

@@ -73,6 +73,9 @@ class TimedProgram:
     def vjp(self, theta: np.ndarray, w: np.ndarray) -> np.ndarray:
         return self._call("vjp", theta, w)
 
+    def hvp(self, theta: np.ndarray, v: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
+        return self._call("hvp", theta, v, scale)
+
 
 class TimedOracle:
     """An oracle whose own arithmetic, which is that of the objective in Python, is no part of the optimizer that asks it."""
@@ -104,6 +107,9 @@ class TimedOracle:
 
     def vjp(self, theta: np.ndarray, w: np.ndarray) -> np.ndarray:
         return self._ask(self.oracle.vjp, theta, w)
+
+    def hvp(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
+        return self._ask(self.oracle.hvp, theta, v)
 
 
 @dataclass(frozen=True, eq=False)

@@ -159,6 +159,13 @@ class Bound:
         table = self.out[: rows * tiles * P].reshape(tiles, rows, P)
         return table.transpose(0, 2, 1).reshape(tiles * P, rows)[: self.packed.count].astype(np.float64)
 
+    def columns(self) -> np.ndarray:
+        """The same as `rows`, one column after the other in memory: many rows are copied in runs, not element by element."""
+        P, tiles, rows = self.packed.P, self.packed.tiles, self.kernel.rows
+        columns = np.empty((rows, tiles, P))
+        columns[...] = self.out[: rows * tiles * P].reshape(tiles, rows, P).transpose(1, 0, 2)
+        return columns.reshape(rows, tiles * P)[:, : self.packed.count].T
+
 
 def first_call(bound: Bound, *vectors: np.ndarray) -> float:
     """Seconds of the first call: compiling, or loading from the cache."""

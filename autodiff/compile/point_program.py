@@ -1,7 +1,8 @@
 """PointProgram: residuals written for one point, turned into the kernels that optimizers ask for.
 
-From one traced program come the loss, the loss with its gradient, the residual vector, the rows of its Jacobian, J v and J^T w.
-The gradient is the sum over points of the cotangents of the weights, a Jacobian row is the cotangent itself, J v the tangent.
+From one traced program come the loss, the loss with its gradient, the residual vector, the rows of its Jacobian, J v, J^T w and
+H v.  The gradient is the sum over points of the cotangents of the weights, a Jacobian row is the cotangent itself, J v the
+tangent, and the product with the Hessian H of the loss the sum of the tangents of the cotangents.
 """
 
 from __future__ import annotations
@@ -54,7 +55,7 @@ class PointProgram:
 
     # -- kernels ------------------------------------------------------------------------------------------------------------
     def kernel(self, kind: str, real: str = "f64") -> Kernel:
-        """The kernel of one kind: "loss", "loss_and_gradient", "residual", "jacobian", "jvp" or "vjp"."""
+        """The kernel of one kind: "loss", "loss_and_gradient", "residual", "jacobian", "jvp", "vjp" or "hvp"."""
         with self._lock:
             if (kind, real) not in self._kernels:
                 self._kernels[kind, real] = getattr(self, f"_{kind}_kernel")(real)
@@ -84,9 +85,17 @@ class PointProgram:
         targets += self._cotangents(self._squares, [view("scale", k, ()) for k in range(self.terms)], "sum", self.terms)
         return self._kernel(targets, real, sums=self.terms + self.size, vectors=("theta", "scale"))
 
+    def _hvp_kernel(self, real: str) -> Kernel:
+        seeds = [view("scale", k, ()) for k in range(self.terms)]
+        moved = forward([constant(0.0) if c is None else c for c in reverse(self._squares, seeds, self._views)], _tangent)
+        return self._kernel(self._laid_out(moved, "sum", 0), real, sums=self.size, vectors=("theta", "scale", "tangent"))
+
     def _cotangents(self, outputs: list[Node], seeds: list[Node], kind: str, start: int) -> list[Target]:
         """Targets for the cotangents of all weights, laid out as theta is, from `start`."""
-        found = reverse(outputs, seeds, self._views)
+        return self._laid_out(reverse(outputs, seeds, self._views), kind, start)
+
+    def _laid_out(self, found: Sequence[Node | None], kind: str, start: int) -> list[Target]:
+        """Targets for one value per window of weights, laid out as theta is, from `start`; None is zero."""
         pairs = [(v, c) for v, c in zip(self._views, found, strict=True) if c is not None]
         lowered = lower([c for _, c in pairs])
         return [
@@ -104,10 +113,7 @@ class PointProgram:
         return self._kernel(targets, real, rows=self.terms * self.size)
 
     def _jvp_kernel(self, real: str) -> Kernel:
-        def tangent(n: Node) -> Node | None:
-            return view("tangent", *n.attr[1:]) if n.op is VIEW else None
-
-        moved = [constant(0.0) if t is None else t for t in forward(self.residuals, tangent)]
+        moved = [constant(0.0) if t is None else t for t in forward(self.residuals, _tangent)]
         targets = [Target(t, "row", k) for k, t in enumerate(lower(moved))]
         return self._kernel(targets, real, rows=self.terms, vectors=("theta", "tangent"))
 
@@ -185,10 +191,10 @@ class BoundProgram:
         return bound.rows()
 
     def jacobian(self, theta: np.ndarray) -> np.ndarray:
-        """Rows of the Jacobian of the residuals, (points, terms, parameters)."""
+        """Rows of the Jacobian of the residuals, (points, terms, parameters); in memory points come last."""
         bound = self._run("jacobian")
         bound(self.program.prologue.extend(theta))
-        rows = bound.rows().reshape(self.count, self.program.terms, self.program.size)
+        rows = bound.columns().T.reshape(self.program.terms, self.program.size, self.count).transpose(2, 0, 1)
         return self.program.prologue.pull_rows(theta, rows)
 
     def jvp(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray:
@@ -205,6 +211,17 @@ class BoundProgram:
             # padded points repeat the last one: their factor must be zero
             bound.packed.set(first + k, np.asarray(w, np.float64)[:, k], zero=True)
         return self.program.prologue.pull(theta, bound(self.program.prologue.extend(theta)))
+
+    def hvp(self, theta: np.ndarray, v: np.ndarray, scale: np.ndarray | None = None) -> np.ndarray:
+        """H v `(parameters,)` for the Hessian H of sum_k scale[k] terms[k]: forward mode over reverse mode."""
+        program, v = self.program, np.ascontiguousarray(v, np.float64)
+        prologue, scale = program.prologue, self._scale if scale is None else scale
+        full = prologue.extend(theta)
+        straight = prologue.pull(theta, self._run("hvp")(full, scale, prologue.push(theta, v)))
+        if not prologue.moves:
+            return straight
+        gradient = self._run("loss_and_gradient")(full, scale)[program.terms:]
+        return straight + prologue.bend(theta, gradient, v)
 
 
 class Known:
@@ -266,6 +283,11 @@ class Prologue:
         self.residuals = substitute(residuals, replacement, rebuild) if replacement else residuals
         self._views = [n for n in walk(hard) if n.op is VIEW]
 
+    @property
+    def moves(self) -> bool:
+        """Whether any of the values depends on weights."""
+        return bool(self._views)
+
     def extend(self, theta: np.ndarray) -> np.ndarray:
         theta = np.ascontiguousarray(theta, np.float64)
         if not self.values:
@@ -282,23 +304,39 @@ class Prologue:
         found = reverse(self.values, seeds, self._views)
         return [(seed, []) for seed in seeds] + [(constant(0.0), list(zip(self._views, found, strict=True)))]
 
+    @cached_property
+    def _bending(self) -> list[tuple[Node, Node | None]]:
+        """The tangents of what `pull` adds to each window: the second derivatives of the values."""
+        pairs = self._jacobian[-1][1]
+        moved = forward([constant(0.0) if c is None else c for _, c in pairs], _tangent)
+        return [(v, t) for (v, _), t in zip(pairs, moved, strict=True)]
+
     def pull(self, theta: np.ndarray, gradient: np.ndarray) -> np.ndarray:
         """The gradient in theta from the gradient in (theta, values)."""
         direct = gradient[: self.parameters].copy()
-        if not self._views:
-            return direct
-        *seeds, (_, pairs) = self._jacobian
+        if self.moves:
+            self._add(direct, self._jacobian[-1][1], gradient, {"theta": theta})
+        return direct
+
+    def bend(self, theta: np.ndarray, gradient: np.ndarray, v: np.ndarray) -> np.ndarray:
+        """How `pull` of a fixed gradient in (theta, values) changes as theta moves along `v`."""
+        change = np.zeros(self.parameters)
+        self._add(change, self._bending, gradient, {"theta": theta, "tangent": v})
+        return change
+
+    def _add(self, to: np.ndarray, pairs: list[tuple[Node, Node | None]], gradient: np.ndarray,
+             vectors: dict[str, np.ndarray]) -> None:  # fmt: skip
+        """Adds to each window of `to` what its node says, given the gradient in the values."""
         at, symbols = self.parameters, {}
-        for (seed, _), n in zip(seeds, self.values, strict=True):
+        for (seed, _), n in zip(self._jacobian, self.values, strict=False):
             size = int(np.prod(n.shape))
             symbols[seed] = gradient[at : at + size].reshape(n.shape)
             at += size
         live = [(v, c) for v, c in pairs if c is not None]
-        for (v, c), g in zip(live, evaluate([c for _, c in live], symbols, {"theta": theta}), strict=True):
+        for (v, c), g in zip(live, evaluate([c for _, c in live], symbols, vectors), strict=True):
             _, offset, shape, strides = v.attr
-            window = np.lib.stride_tricks.as_strided(direct[offset:], shape, [8 * s for s in strides])
+            window = np.lib.stride_tricks.as_strided(to[offset:], shape, [8 * s for s in strides])
             window += np.broadcast_to(g, c.shape) if c.shape == shape else np.broadcast_to(g, shape)
-        return direct
 
     def pull_rows(self, theta: np.ndarray, rows: np.ndarray) -> np.ndarray:
         if not self._views:
@@ -310,10 +348,15 @@ class Prologue:
         """The tangent of (theta, values) from the tangent of theta."""
         if not self.values:
             return v
-        moved = forward(self.values, lambda n: view("tangent", *n.attr[1:]) if n.op is VIEW else None)
+        moved = forward(self.values, _tangent)
         parts = [np.zeros(n.shape) if t is None else evaluate([t], vectors={"theta": theta, "tangent": v})[0]
                  for n, t in zip(self.values, moved, strict=True)]  # fmt: skip
         return self._append(v, parts)
+
+
+def _tangent(node: Node) -> Node | None:
+    """The tangent of a window of theta: the same window of the vector "tangent"."""
+    return view("tangent", *node.attr[1:]) if node.op is VIEW and node.attr[0] == "theta" else None
 
 
 def shared_values(residuals: list[Node]) -> list[Node]:

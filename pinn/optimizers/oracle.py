@@ -17,7 +17,8 @@ class Oracle(Protocol):
     """A function of one flat float64 vector `theta` of `size` entries; where it has a residual, loss = sum(residual**2).
 
     Arrays returned belong to the caller: a later call never writes into them.  An oracle that computes in another precision
-    than float64 says so by an attribute `eps`, the distance of 1 to the next number (see `grain`).
+    than float64 says so by an attribute `eps`, the distance of 1 to the next number (see `grain`); one that computes on several
+    threads by `threads`: factorisations may use as many.  `hvp`, the Hessian of the loss times a vector, may be missing.
     """
 
     @property
@@ -29,6 +30,7 @@ class Oracle(Protocol):
     def jacobian(self, theta: np.ndarray) -> np.ndarray: ...
     def jvp(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray: ...
     def vjp(self, theta: np.ndarray, w: np.ndarray) -> np.ndarray: ...
+    def hvp(self, theta: np.ndarray, v: np.ndarray) -> np.ndarray: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +65,11 @@ class Optimizer(Protocol):
 def grain(oracle: Oracle) -> float:
     """The rounding unit of what an oracle computes: its `eps`, that of float64 where it says nothing."""
     return float(getattr(oracle, "eps", EPS))
+
+
+def threads_of(oracle: Oracle) -> int:
+    """The threads that an optimizer may use between two calls of an oracle: one where it says nothing."""
+    return int(getattr(oracle, "threads", 1))
 
 
 def evaluate(oracle: Oracle, theta: np.ndarray) -> tuple[float, np.ndarray, bool]:

@@ -76,7 +76,7 @@ DISTRIBUTIONS = {
     "scipy": {"autodiff", "pinn", "problems"},
     "numba": {"autodiff.compile", "pinn.optimizers", "pinn.archive"},
     "llvmlite": {"autodiff.compile"},
-    "threadpoolctl": {"pinn.solver", "pinn.optimizers", "pinn.run", "pinn.cli", "pinn.peak"},
+    "threadpoolctl": {"pinn.solver", "pinn.run", "pinn.cli", "pinn.peak"},
     "matplotlib": {"pinn.plots"},
     "rich": {"pinn.callbacks", "pinn.cli"},
     "typer": {"pinn.cli"},

@@ -7,7 +7,23 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from pinn import MLP, Adam, Box, Dirichlet, Initial, LevenbergMarquardt, Neumann, Problem, Recipe, SSBroyden, Stage, Time, solve
+from pinn import (
+    MLP,
+    Adam,
+    Box,
+    Dirichlet,
+    Initial,
+    LevenbergMarquardt,
+    NaturalGradient,
+    Neumann,
+    NewtonCG,
+    Problem,
+    Recipe,
+    SSBroyden,
+    Stage,
+    Time,
+    solve,
+)
 from pinn.adaptive import Adaptive
 from pinn.footprint import footprint
 from pinn.objective import Objective
@@ -60,7 +76,8 @@ def test_points_columns_and_workspaces_are_those_of_the_run(stated, dtype):
 
 @pytest.mark.parametrize(("optimizer", "least"), [
     (Adam(), lambda n, m: 4 * n), (LBFGS(memory=9), lambda n, m: 4 * 9 * n), (SSBroyden(), lambda n, m: n * n),
-    (LevenbergMarquardt(), lambda n, m: 4 * n * m)], ids=["adam", "lbfgs", "broyden", "marquardt"])
+    (LevenbergMarquardt(), lambda n, m: 4 * n * m), (NaturalGradient(), lambda n, m: 4 * n * m),
+    (NewtonCG(rank=7), lambda n, m: 6 * 7 * n)], ids=["adam", "lbfgs", "broyden", "marquardt", "natural", "newton"])
 def test_the_optimizer_counts(optimizer, least):
     problem = heat()
     recipe = complete(Recipe(network=MLP(width=8, depth=2), points=1000, stages=[optimizer]), problem)

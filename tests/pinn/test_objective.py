@@ -101,6 +101,13 @@ def test_gradient_is_the_derivative_of_the_loss_by_rate(objective, theta):
     assert errors[1] < 2e-2 * errors[0]  # second order: a tenth of the step, a hundredth of the error
 
 
+def test_hessian_product_is_the_derivative_of_the_gradient_by_rate(objective, theta):
+    v = np.random.default_rng(4).normal(size=objective.size)
+    gradient, product = (lambda h: objective.loss_and_gradient(theta + h * v)[1]), objective.hvp(theta, v)
+    errors = [np.linalg.norm((gradient(h) - gradient(-h)) / (2 * h) - product) for h in (1e-2, 1e-3)]
+    assert errors[1] < 2e-2 * errors[0]
+
+
 def test_answers_belong_to_the_caller(objective, theta):
     first = objective.loss_and_gradient(theta)[1]
     kept = first.copy()

@@ -11,7 +11,7 @@ import pytest
 from pinn import MLP, Adam, Recipe, Stage, cli, load, run, solve
 from pinn.callbacks import profile_rows
 from pinn.objective import Objective, Patch
-from pinn.optimizers import LevenbergMarquardt, SSBroyden
+from pinn.optimizers import LevenbergMarquardt, NaturalGradient, NewtonCG, SSBroyden
 from pinn.peak import measure_peak
 from pinn.profile import TimedPatch, watched
 from pinn.stopwatch import COMPILE, KERNEL, PYTHON, Stopwatch, timed
@@ -74,7 +74,10 @@ def stage(optimizer):
 
 @pytest.mark.parametrize(("optimizer", "kinds"), [
     (Adam(1e-2), {"loss_and_gradient"}), (SSBroyden(), {"loss_and_gradient"}),
-    (LevenbergMarquardt(), {"loss_and_gradient", "loss", "residual", "jacobian"})], ids=["adam", "broyden", "marquardt"])
+    (LevenbergMarquardt(), {"loss_and_gradient", "loss", "residual", "jacobian"}),
+    (LevenbergMarquardt(geodesic=True), {"loss_and_gradient", "loss", "residual", "jacobian", "jvp"}),
+    (NaturalGradient(), {"loss_and_gradient", "loss", "residual", "jacobian"}),
+    (NewtonCG(rank=5), {"loss_and_gradient", "hvp"})], ids=["adam", "broyden", "marquardt", "geodesic", "natural", "newton"])
 def test_the_parts_are_the_whole_and_calls_are_told_by_kind(optimizer, kinds, tmp_path):
     problem, _ = run.load_problem(write_tiny(tmp_path))
     start = time.perf_counter()

@@ -277,5 +277,5 @@ def test_the_door_opens_quickly_and_without_pictures():
 
 def test_everything_promised_at_the_door_is_there():
     for name in ("Problem Recipe solve load Box Time Initial Dirichlet Neumann Robin Residual D grad div laplacian curl "
-                 "normal_derivative MLP Adam LBFGS SSBroyden LevenbergMarquardt main").split():
+                 "normal_derivative MLP Adam LBFGS SSBroyden LevenbergMarquardt NaturalGradient NewtonCG main").split():
         assert name in pinn.__all__ and callable(getattr(pinn, name))
