@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pinn.objective import Objective
+from pinn.objective import Patch
 from pinn.sampling import Cloud, sample
 from pinn.way import Way
 
@@ -33,6 +33,7 @@ class Turns:
         self.count = 0
         self.seen: list[list[tuple[float, float]]] = [[] for _ in ways]  # seconds used, log10 of the residual
         self._clouds: list[Cloud] | None = None
+        self._first: float | None = None
 
     def next(self, now: float) -> Way | None:
         """The way whose turn it is; None when no more is to be won."""
@@ -67,17 +68,18 @@ class Turns:
 
     def measure(self, way: Way) -> None:
         """Take down what a way has come to."""
-        self.seen[self.ways.index(way)].append((way.seconds, self.residual(way.objective, way.best)))
+        reached = self.residual(way.objective.patches, way.best, way.objective.dtype)
+        self.seen[self.ways.index(way)].append((way.seconds, reached))
 
-    def residual(self, objective: Objective, theta: np.ndarray) -> float:
+    def residual(self, patches: Sequence[Patch], theta: np.ndarray, dtype: str) -> float:
         """log10 of sqrt(sum of weighted mean squares) on points that none was trained on, with the weights of the first way."""
         first = self.ways[0]
         if self._clouds is None:
             rng = np.random.default_rng([first.session.seed, 2])
             self._clouds = [sample(patch.region, POINTS, first.recipe.sampling, rng) for patch in first.objective.patches]
         total = 0.0
-        for patch, cloud, weights in zip(objective.patches, self._clouds, first.objective.weights, strict=True):
-            values = patch.residuals_at(cloud, theta, first.session.threads, objective.dtype)
+        for patch, cloud, weights in zip(patches, self._clouds, first.objective.weights, strict=True):
+            values = patch.residuals_at(cloud, theta, first.session.threads, dtype)
             total += float(cloud.weights @ (values**2 @ weights))
         return math.log10(math.sqrt(total)) if 0.0 < total < math.inf else (math.inf if total else -math.inf)
 
@@ -94,8 +96,10 @@ class Turns:
     @property
     def first(self) -> float:
         """log10 of the residual of the first way before any training."""
-        loss = self.ways[0].first_loss
-        return 0.5 * math.log10(loss) if 0.0 < loss < math.inf else math.inf
+        if self._first is None:
+            way = self.ways[0]
+            self._first = self.residual(way.objective.patches, way.theta0, way.objective.dtype)
+        return self._first
 
     @property
     def _best(self) -> int | None:

@@ -62,13 +62,13 @@ class Stage:
 
 @dataclass(frozen=True)
 class Polish:
-    """Now and then, and at the end, correct the best fields by `features` random ones of each unknown, up to `fastest`.
+    """First, now and then, and at the end, correct the best fields by random features, found by linear least squares.
 
-    Found by linear least squares in a second or two, they win the last digits of smooth solutions (see `pinn.polish`).
+    At most `features` of all unknowns together; `fastest` is the frequency that the search begins from (see `pinn.polish`).
     Raises RecipeError for numbers that cannot be.
     """
 
-    features: int = 800
+    features: int = 2400
     fastest: float = 12.0
 
     def __post_init__(self) -> None:
@@ -197,7 +197,7 @@ def default(problem: Problem, network: Any = None) -> Recipe:
         seconds=60.0,
         tolerance=0.0,
         ways=(quick, exact) if weights <= DENSE and inputs <= FEW else (quick,),
-        polish=Polish(min(800, max(200, 1600 // len(problem.unknowns))) if inputs > 1 else 200) if inputs <= FEW else False,
+        polish=Polish() if inputs <= FEW else False,
     )
 
 

@@ -20,7 +20,7 @@ from pinn.history import History, joined
 from pinn.imposition import impose_by
 from pinn.march import March
 from pinn.objective import patches_of
-from pinn.polish import ROUNDING, Correction
+from pinn.polish import Correction
 from pinn.portfolio import Turns
 from pinn.problem import Problem, edges
 from pinn.recipe import Polish, Recipe, complete
@@ -79,15 +79,22 @@ def training(
     session = Session(problem, recipe.seconds, seed, threads, stopwatch, checkpoint)
     generator = np.random.default_rng(seed)
     ways = [Way(session, one, tuple(generator.spawn(3)), start if k == 0 else None) for k, one in enumerate(recipe.each)]
-    correction = Correction(session, recipe.polish, generator.spawn(1)[0]) if isinstance(recipe.polish, Polish) else None
+    correction = None
+    if isinstance(recipe.polish, Polish):
+        correction = Correction(session, recipe.polish, ways[0].supply.imposition, generator.spawn(1)[0])
     reserve = 0.0 if correction is None or recipe.seconds is None else min(RESERVE * recipe.seconds, LONGEST)
     turns, first = Turns(ways, recipe.seconds, reserve), ways[0]
     reason = stop_of((yield Started(problem, recipe, seed, first.objective.size, first.objective.points(), recipe.seconds)))
     # the kernels of later ways are compiled beside, where there is a processor for it
     spare = threads > 1 and available_threads() > 1
-    ahead = ad.compile_ahead([kernel for way in ways[1:] for kernel in way.kernels()] if spare else [])
-    first.compile()
-    reason = stop_of((yield Compiled(session.seconds_compile))) or reason
+    ahead = ad.compile_ahead([])
+    if correction is not None and start is None and reason is None:
+        reason = yield from correction.open(turns)
+        reason = reason or correction.ended(turns)
+    if reason is None or correction is None or correction.found is None:
+        ahead = ad.compile_ahead([kernel for way in ways[1:] for kernel in way.kernels()] if spare else [])
+        first.compile()
+        reason = stop_of((yield Compiled(session.seconds_compile))) or reason
     while reason is None:
         way = turns.next(session.now)
         if way is None:
@@ -104,27 +111,20 @@ def training(
                 turns.measure(way)
         session.leader = turns.leader
         if correction is not None and reason is None and correction.due(turns, closing=False):
-            reason = yield from correction.run(turns, session.end)
-            reason = reason or rounded(turns, correction)
+            reason = yield from correction.again(turns, closing=False)
+            reason = reason or correction.ended(turns)
     ahead.stop()
     ended = reason or (turns.leader.ended if session.now < turns.seconds else None)
     ended = ended or f"time budget of {session.seconds:g} s used up" if session.seconds is not None else ended
     if correction is not None and reason is None and correction.due(turns, closing=True):
-        reason = yield from correction.run(turns, session.end)
-        ended = reason or rounded(turns, correction) or ended
+        reason = yield from correction.again(turns, closing=True)
+        ended = reason or correction.ended(turns) or ended
     if correction is not None and correction.found is not None and correction.reached < turns.reached:
-        solution = correction.solution(ended or "")
+        solution = correction.solution(turns, ended or "")
     else:
         solution = turns.leader.solution(ended or "")
     yield Finished(solution)
     return solution
-
-
-def rounded(turns: Turns, correction: Correction) -> str | None:
-    """The reason to end where nothing but rounding is left."""
-    if correction.reached > turns.first - ROUNDING:
-        return None
-    return f"residual on fresh points is 1e{correction.reached - turns.first:.0f} of the first: rounding is left"
 
 
 def marching(

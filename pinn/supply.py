@@ -71,6 +71,7 @@ class Supply:
             found = network.apply(weights, np.stack(reached) if reached else None)
             return [ad.Array(found[k].node, space) for k in range(len(unknowns))]
 
+        order = [name for name in space.coordinates for _ in inputs[name]]
         bare: dict[str, ad.Array] = {}
         for unknowns in [(unknown,) for unknown in space.unknowns] if separate else [space.unknowns]:
             prefix = f"{unknowns[0]}." if separate else ""
@@ -81,7 +82,8 @@ class Supply:
             moving = dressing.factor * bare[unknown]
             for factor, without in dressing.traces:
                 rest = [name for name in space.coordinates if name not in without]
-                network = trace_of(self.network) if rest else constants_of(self.network)
+                kept = tuple(k for k, name in enumerate(order) if name in rest)
+                network = trace_of(self.network, kept) if rest else constants_of(self.network)
                 trace, = outputs(network, (unknown,), f"{unknown} free of {', '.join(without)}{len(blocks)}.", without)
                 moving = moving + factor * trace
             if base is not None:  # a scale is data, not a number of the program: a new one needs no new kernel

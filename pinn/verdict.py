@@ -19,16 +19,19 @@ import scipy.linalg
 
 import autodiff as ad
 from pinn.imposition import Imposition
-from pinn.networks import RandomFeatures
+from pinn.linear import Rows
+from pinn.networks import RandomFeatures, Sum
 from pinn.objective import Patch
 from pinn.recipe import Recipe
 from pinn.sampling import Cloud, sample, sobol
 from pinn.supply import Supply, frozen
 
 WAVES, FEW_WAVES = 250, 80      # random functions, shared by the unknowns; the few are for a quick look
+SLOW, FAST = 4.0, 16.0          # frequencies of either half of them
 ROWS, FEW_ROWS = 3_000, 600     # residuals at which the equation is solved
 WEIGHTS = 1_300      # of a network, above which its own directions are left out
 MANY = 12            # coordinates, above which nothing is judged
+ROUNDING = 1e-15     # relative error that any solution has
 TRUSTED, FAILED = 1e-2, 0.3   # estimates of relative errors
 BETWEEN = 10.0       # times larger a residual on fresh points may be than on those of training
 EXPLAINED = 0.5      # of the square of the residual, at least
@@ -126,7 +129,9 @@ def linearised(
     """
     problem, space = supply.problem, supply.space
     waves = max(20, (FEW_WAVES if quick else WAVES) // len(space.unknowns))
-    more = Supply(problem, RandomFeatures(waves, seed=17), imposition, frozen(supply, theta))
+    half = max(waves // 2, 1)
+    features = Sum((RandomFeatures(half, SLOW, 17), RandomFeatures(half, FAST, 18)))
+    more = Supply(problem, features, imposition, frozen(supply, theta))
     systems = [(more, more.initial(rng))]
     if theta.size <= WEIGHTS and not supply.slabs:
         systems.append((supply, theta))
@@ -137,8 +142,8 @@ def linearised(
             own = Patch.of(patch.region, patch.terms, system)
             table = own.table(cloud)
             symbols = {column.node: table[:, i].copy() for i, column in enumerate(own.columns)}
-            rows = [rows_of(residual.node, system, at, symbols, cloud.count) for residual in own.residuals]
-            parts.append(np.stack(rows, axis=1).reshape(factor.size, -1))
+            rows = Rows.of([residual.node for residual in own.residuals], [(0, system.layout.size)])
+            parts.append(rows.at(symbols, at, cloud.count)[1].reshape(factor.size, -1))
         blocks.append(np.concatenate(parts, axis=1) * factor.reshape(-1, 1))
         right.append((factor * value).ravel())
     matrix, r = np.concatenate(blocks), np.concatenate(right)
@@ -148,8 +153,7 @@ def linearised(
                         len(points))  # fmt: skip
     fields = {}
     for name, value in zip(space.unknowns, known, strict=True):
-        parts = [rows_of(system.resolved([system.fields[name].node])[0], system, at, symbols, len(points))
-                 for system, at in systems]
+        parts = [rows_at(system, name, at, symbols, len(points)) for system, at in systems]
         size = float(np.linalg.norm(np.broadcast_to(value, (len(points),)))) or 1.0
         fields[name] = np.concatenate(parts, axis=1) / size
     together = np.concatenate(list(fields.values()))
@@ -166,26 +170,14 @@ def linearised(
     answers = scipy.linalg.svdvals(matrix[:, :first] @ (vt[:kept] / s[:kept, None]).T, check_finite=False)
     bound = whole / float(answers[-1]) if answers[-1] else np.inf
     amplified = whole / answered if answered else 1.0
-    estimate = {name: min(float(np.linalg.norm(part[:, seen] / length[seen] @ c)) * amplified, max(bound, 1e-16))
+    estimate = {name: max(min(float(np.linalg.norm(part[:, seen] / length[seen] @ c)) * amplified, bound), ROUNDING)
                 for name, part in fields.items()}
     return estimate, explained, bound, bool(answers[-1] < NULL * answers[0])
 
 
-def rows_of(node: ad.Node, supply: Supply, theta: np.ndarray, symbols: dict[ad.Node, np.ndarray], count: int) -> np.ndarray:
-    """The derivatives of a number per point with respect to the weights `(count, weights)`."""
-    result = np.zeros((count, supply.layout.size))
-    views = [view for view in ad.walk([node]) if view.op is ad.VIEW]
-    found = [(view, one) for view, one in zip(views, ad.reverse([node], [ad.lift(1.0)], views), strict=True) if one is not None]
-    with np.errstate(all="ignore"):
-        values = ad.evaluate([one for _, one in found], symbols, {"theta": theta}, count)
-    for (view, one), value in zip(found, values, strict=True):
-        _, offset, shape, strides = view.attr
-        flat = np.broadcast_to(np.asarray(value, float).reshape(-1 if one.lane is ad.POINT else 1, *np.shape(value)[1:])
-                               if one.lane is ad.POINT else value, (count, *shape)).reshape(count, -1)
-        index = offset + sum((np.arange(n) * s).reshape([-1 if k == i else 1 for k in range(len(shape))])
-                         for i, (n, s) in enumerate(zip(shape, strides, strict=True))) if shape else np.array([offset])
-        np.add.at(result, (slice(None), np.ravel(index)), flat)
-    return result
+def rows_at(supply: Supply, name: str, theta: np.ndarray, symbols: dict[ad.Node, np.ndarray], count: int) -> np.ndarray:
+    """The derivatives of a field with respect to the weights `(count, weights)`."""
+    return Rows.of(supply.resolved([supply.fields[name].node]), [(0, supply.layout.size)]).at(symbols, theta, count)[1][:, 0]
 
 
 __all__ = ["Verdict", "judge", "pronounce"]

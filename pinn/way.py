@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from pinn.errors import NumericsError, RecipeError
 from pinn.events import Checkpoint, Event, Progress, Request, Resample, StageEnded, Stop
 from pinn.history import History, Row
 from pinn.imposition import impose_by
-from pinn.objective import Objective
+from pinn.objective import Objective, Patch
 from pinn.optimizers import Optimizer, State
 from pinn.problem import Problem
 from pinn.profile import TimedOptimizer, watched
@@ -119,6 +119,8 @@ class Way:
             raise RecipeError(
                 f"the start has {self.theta.size} parameters, the network {self.objective.size}",
                 why="a run is resumed with the network that it began with", fix="give the same recipe, or start anew")
+        self.theta0 = self.theta
+        self.objective = self.objective.balanced(recipe, self.theta)
         self.seconds, self.steps, self.seconds_compile = 0.0, 0, 0.0
         self.compiled, self.first_loss, self.probe = False, np.nan, Probe(session.problem, self.supply)
         self.ended: str | None = None if recipe.stages else ""
@@ -138,7 +140,6 @@ class Way:
         before, recipe = time.perf_counter(), self.recipe
         with timed(self.session.stopwatch, COMPILE):
             self.objective.check(self.theta)
-            self.objective = self.objective.balanced(recipe, self.theta)
             # one step of every optimizer, thrown away, compiles whatever it asks for
             for stage in recipe.stages or ():
                 for dtype in recipe.dtypes(stage):
@@ -172,7 +173,9 @@ class Way:
 
     def solution(self, reason: str) -> Solution:
         """The solution so far, measured."""
-        return solution_of(self.session, self.recipe, self.supply, self.best, self.objective, self.best, reason)
+        best, objective = self.best, self.objective
+        loss = objective.loss_and_gradient(best)[0]
+        return solution_of(self.session, self.recipe, self.supply, best, objective, best, reason, loss, objective.terms(best))
 
 
 class Stint:
@@ -312,21 +315,37 @@ class Stint:
         return objective.with_clouds(clouds), float(np.sqrt(total))
 
 
-def solution_of(session: Session, recipe: Recipe, supply: Supply, theta: np.ndarray, objective: Objective,
-                trained: np.ndarray, reason: str) -> Solution:  # fmt: skip
+class Trained(Protocol):
+    """What was trained: programs, their points, the weights of residuals."""
+
+    @property
+    def patches(self) -> tuple[Patch, ...]: ...
+    @property
+    def clouds(self) -> tuple[Cloud, ...]: ...
+    @property
+    def weights(self) -> tuple[np.ndarray, ...]: ...
+    @property
+    def threads(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    def points(self) -> dict[str, int]: ...
+
+
+def solution_of(session: Session, recipe: Recipe, supply: Supply, theta: np.ndarray, objective: Trained,
+                trained: np.ndarray, reason: str, loss: float, terms: dict[str, float]) -> Solution:  # fmt: skip
     """The solution of fields at weights `(size,)`, measured; `trained` are the weights that the objective knows them by."""
     problem = session.problem
     with timed(session.stopwatch, ERRORS):
         verdict = None
         if reason != RUNNING:
-            verdict = judge(objective.patches, trained, objective.weights, objective.terms(trained), supply, theta, recipe,
+            verdict = judge(objective.patches, trained, objective.weights, terms, supply, theta, recipe,
                             supply.imposition, session.seed, quick=session.now < LONG)
         return Solution(
             problem=problem, recipe=recipe, supply=supply, weights=theta, seed=session.seed, threads=session.threads,
             history=History.from_rows(session.rows), stop_reason=reason,
             errors=errors_at(problem, supply, theta, dense_points(problem)),
             residual_rms=residual_rms(objective, trained, recipe, np.random.default_rng([session.seed, 1])),
-            loss=objective.loss_and_gradient(trained)[0], seconds=time.perf_counter() - session.begun,
+            loss=loss, seconds=time.perf_counter() - session.begun,
             seconds_compile=session.seconds_compile, steps=session.steps, points=objective.points(), verdict=verdict)
 
 
@@ -365,7 +384,7 @@ def stop_of(requests: Requests | None) -> str | None:
     return next((request.reason for request in requests or () if isinstance(request, Stop)), None)
 
 
-def residual_rms(objective: Objective, theta: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> float:
+def residual_rms(objective: Trained, theta: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> float:
     """The root mean square of the equations' residuals, unweighted, on fresh points of the interior."""
     total = 0.0
     for patch, cloud in zip(objective.patches, objective.clouds, strict=True):

@@ -7,10 +7,10 @@ from pinn.networks.fourier import FourierFeatures
 from pinn.networks.gated import GatedMLP
 from pinn.networks.layout import Layout, Network, Slot, Weights
 from pinn.networks.mlp import MLP
-from pinn.networks.random_features import RandomFeatures
+from pinn.networks.random_features import RandomFeatures, Waves
 from pinn.networks.sum import Sum, trace_of
 
 __all__ = [
     "ACTIVATIONS", "MLP", "Activation", "FourierFeatures", "GatedMLP", "Layout", "Network", "RandomFeatures",
-    "Slot", "Sum", "Weights", "swish", "trace_of",
+    "Slot", "Sum", "Waves", "Weights", "swish", "trace_of",
 ]  # fmt: skip

@@ -56,12 +56,12 @@ class Sum:
             total = part if total is None else total + part
         return total
 
-    def trace(self) -> Sum:
+    def trace(self, kept: tuple[int, ...]) -> Sum:
         """A trace of each."""
-        return Sum(tuple(trace_of(network) for network in self.networks))
+        return Sum(tuple(trace_of(network, kept) for network in self.networks))
 
 
-def trace_of(network: Network) -> Network:
-    """The network that carries values at an end for a field of this one."""
+def trace_of(network: Network, kept: tuple[int, ...]) -> Network:
+    """The network that carries values at an end for a field of this one, of the inputs that are `kept`."""
     own = getattr(network, "trace", None)
-    return own() if callable(own) else TRACE
+    return own(kept) if callable(own) else TRACE

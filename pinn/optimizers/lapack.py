@@ -111,16 +111,18 @@ def stacked_triangle(matrix: np.ndarray, column: np.ndarray, threads: int = 1) -
         block[:, :size], block[:, size] = matrix[chunk], column[chunk]
         return Reflectors.of(block).triangle()
 
-    def merged(one: np.ndarray, two: np.ndarray) -> np.ndarray:
-        n, nb = size + 1, min(BLOCK, size + 1)
-        t, work = np.empty((nb, n), order="F"), np.empty(nb * n)
-        call("dtpqrt", n, n, n, nb, one, n, two, n, t, nb, work)
-        return one
-
     found = spread(threads, factored, [(chunk,) for chunk in parts(rows, size + 1)])
     while len(found) > 1:
-        found = spread(threads, merged, list(zip(found[::2], found[1::2], strict=True)))
+        found = spread(threads, merged_triangles, list(zip(found[::2], found[1::2], strict=True)))
     return found[0]
+
+
+def merged_triangles(one: np.ndarray, two: np.ndarray) -> np.ndarray:
+    """R `(n, n)` of the QR of two triangles `(n, n)`, one above the other; both are written over."""
+    n, nb = len(one), min(BLOCK, len(one))
+    t, work = np.empty((nb, n), order="F"), np.empty(nb * n)
+    call("dtpqrt", n, n, n, nb, one, n, two, n, t, nb, work)
+    return one
 
 
 def gram(matrix: np.ndarray, threads: int = 1) -> np.ndarray:

@@ -49,8 +49,8 @@ FLOORS = {
         portfolio
         way plots callbacks archive
         solution profile footprint
-        verdict
-        objective
+        added verdict
+        linear objective
         estimate march
         supply source
         recipe imposition
