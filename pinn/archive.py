@@ -55,6 +55,7 @@ def save_solution(solution: Solution, path: Path) -> Path:
         "network": describe_network(solution.recipe.network), "dtype": solution.recipe.dtype,
         "impose": solution.recipe.impose, "march": plain(solution.recipe.march),
         "slabs": [describe_network(network) for network in solution.supply.slabs],
+        "reaches": list(solution.supply.reaches),
         "imposition": describe_imposition(solution.supply.imposition),
         "layout": [[slot.name, slot.offset, list(slot.shape)] for slot in solution.supply.layout],
         "verdict": None if solution.verdict is None else plain(asdict(solution.verdict)),
@@ -128,7 +129,8 @@ def supply_of(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray], proble
                         fix="load(path, problem=...) with the same problem")
     try:
         networks = [network if said is None else restore_network(said, path) for said in about["slabs"]]
-        return marched(problem, networks, about["impose"], about["march"], np.array(arrays["theta"], np.float64))
+        return marched(problem, networks, about["impose"], about["march"], np.array(arrays["theta"], np.float64),
+                       about.get("reaches"))
     except ValueError as error:
         raise FileError(f"{path} does not fit its problem", why=f"its march has {error}",
                         fix="load(path, network=...) with the network it was trained with") from error

@@ -22,6 +22,7 @@ class March:
     def __init__(self, problem: Problem, impose: str | None, moments: Sequence[float]):
         self.problem, self.impose = problem, impose
         self.moments = [float(t) for t in moments]
+        self.reaches: list[float] = []  # to where slabs were solved: an end that is cut off takes its errors with it
         self.parts: list[Supply] = []
         self.weights: list[np.ndarray] = []
         self._fields: list[dict[str, ad.Array]] = []       # of numbers, to begin the next slab from
@@ -32,10 +33,11 @@ class March:
         """The number of weights so far."""
         return sum(theta.size for theta in self.weights)
 
-    def next(self) -> Problem:
-        """The problem of the first slab that is not solved."""
+    def next(self, reach: float | None = None) -> Problem:
+        """The problem of the first slab that is not solved, up to its end, or up to `reach` behind it."""
         k = len(self.parts)
-        return slab(self.problem, self.moments[k], self.moments[k + 1], self._before if k else None)
+        self.reaches[k:] = [self.moments[k + 1] if reach is None else reach]
+        return slab(self.problem, self.moments[k], self.reaches[k], self._before if k else None)
 
     def add(self, part: Supply, theta: np.ndarray) -> None:
         """The first slab that is not solved has these weights `(part.layout.size,)`."""
@@ -67,7 +69,7 @@ class March:
                 blocks.append(Block(block.unknowns, block.network, block.layout.moved(start, f"slab {k}: ")))
                 start += block.layout.size
         slabs = tuple(part.network for part in self.parts)
-        return Supply.of_fields(self.problem, slabs, fields, tuple(blocks)), np.concatenate(self.weights)
+        return Supply.of_fields(self.problem, slabs, fields, tuple(blocks), tuple(self.reaches)), np.concatenate(self.weights)
 
     def _before(self, unknown: str, order: int) -> ad.Array:
         """The time derivative of a field at the end of the last slab that is solved."""
@@ -80,11 +82,12 @@ class March:
 
 def marched(
     problem: Problem, networks: Sequence[Network], impose: str | None, moments: Sequence[float], theta: np.ndarray,
+    reaches: Sequence[float | None] | None = None,
 ) -> Supply:  # fmt: skip
     """The fields of a march whose weights are known `(size,)`.  Raises ValueError where they are too few or too many."""
     march, start = March(problem, impose, moments), 0
-    for network in networks:
-        part = march.next()
+    for network, reach in zip(networks, reaches or [None] * len(networks), strict=True):
+        part = march.next(reach)
         supply = Supply(part, network, impose_by(impose, part))
         size = supply.layout.size
         if start + size > theta.size:

@@ -45,16 +45,20 @@ class Fields:
     weights: np.ndarray | None = None
 
 
-NOTHING = Fields(np.inf)
-Answer = Generator[Any, Any, "tuple[Corrected, str | None]"]
-
-
 @dataclass(frozen=True, eq=False)
-class Corrected(Fields):
+class Corrected:
     """Fields with what was added to them: one supply with its weights, and as the features know them."""
 
-    added: Added | None = None
-    coefficients: np.ndarray | None = None
+    reached: float
+    supply: Supply
+    weights: np.ndarray
+    added: Added
+    coefficients: np.ndarray
+
+
+Base = Fields | Corrected
+NOTHING = Fields(np.inf)
+Answer = Generator[Any, Any, "tuple[Corrected, str | None]"]
 
 
 class Correction:
@@ -73,10 +77,11 @@ class Correction:
         self.inputs = list(inputs.values())
         self.fastest = np.full(len(inputs), polish.fastest)  # by coordinate
         self.count = min(FIRST, polish.features)             # of all unknowns together
-        self.searched = False
+        self.searched = self.known = False                   # whether frequencies were looked for, and need no other look
         self.alone = True       # whether features by themselves still promise something
         self.exhausted = False  # whether more of them on the same fields do not
         self.linear = False
+        self.best = (self.fastest, self.count)  # of what was found
         self.seconds, self.cost = 0.0, 0.0
         self.based = np.inf     # log10 of the residual of the fields that were last added to
         self.found: Corrected | None = None
@@ -103,14 +108,14 @@ class Correction:
         """Correct the best fields as they are now: the reason to stop the whole run, or None."""
         way, session = turns.leader, self.session
         if self.found is not None and self.reached < turns.reached:
-            base: Fields = NOTHING if self.alone else self.found
+            base: Base = NOTHING if self.alone else self.found
         else:
             base = Fields(turns.reached, way.supply, np.array(way.best))
         until = session.end if closing else min(session.now + max(SHARE * session.now - self.seconds, 0.0), session.end)
         return (yield from self.run(turns, until, until, base))
 
-    def run(self, turns: Turns, until: float, most: float, base: Fields) -> Events:
-        """One correction after the other: until then, and to `most` as long as each wins a lot."""
+    def run(self, turns: Turns, until: float, most: float, base: Base, enough: float = -np.inf) -> Events:
+        """One correction after the other: until then, and to `most` as long as each wins a lot, down to `enough`."""
         session, begun, reason, passes = self.session, self.session.now, None, 0
         gained = 0.0
         while reason is None and (session.now < until or (gained >= FARTHER and session.now < most)):
@@ -124,8 +129,8 @@ class Correction:
             passes += 1
             gained = before - found.reached
             if found.reached < self.reached:
-                self.found = found
-            if found.reached <= turns.first - ROUNDING:
+                self.found, self.best = found, (self.fastest, self.count)
+            if found.reached <= max(turns.first - ROUNDING, enough):
                 self.exhausted = True
                 break
             if gained < GROWN or (base is NOTHING and found.reached > turns.first - HOPELESS and self.count > FIRST):
@@ -150,6 +155,10 @@ class Correction:
         told = f"residual on fresh points is 1e{self.reached - turns.first:.0f} of the first"
         return f"{told}: rounding is left" if self.reached <= turns.first - ROUNDING else f"{told}, and no longer falls"
 
+    def lost(self, turns: Turns) -> bool:
+        """Whether features by themselves do not solve this."""
+        return not self.alone and self.reached > turns.first - HOPELESS
+
     def grow(self, until: float) -> bool:
         """Twice as many features from now on, if there is time for them."""
         if 2 * self.count > self.polish.features:
@@ -160,7 +169,7 @@ class Correction:
         self.count, self.exhausted, self.cost = 2 * self.count, False, DOUBLED * self.cost
         return True
 
-    def chosen(self, turns: Turns, base: Fields, until: float) -> Added:
+    def chosen(self, turns: Turns, base: Base, until: float) -> Added:
         """The features with which the residual becomes the lowest, of frequencies around those that were best before."""
         problem, first = self.session.problem, turns.ways[0]
         fields = None if base.supply is None or base.weights is None else frozen(base.supply, base.weights)
@@ -184,6 +193,8 @@ class Correction:
                 after = np.sqrt(loss)
             return np.log10(max(after, 1e-300) / (before or 1.0)), fastest, one
 
+        if self.known:
+            return added
         best = tried(self.fastest)
         enough = -ROUNDING - (0.0 if base.supply is None else base.reached - turns.first)
         if best[0] > enough and not self.searched:
@@ -202,7 +213,7 @@ class Correction:
         self.searched, self.fastest = True, best[1]
         return best[2]
 
-    def solved(self, turns: Turns, base: Fields, added: Added, until: float) -> Answer:
+    def solved(self, turns: Turns, base: Base, added: Added, until: float) -> Answer:
         """The fields with what steps of Gauss-Newton add to them, and the reason to stop the whole run or None."""
         session, probe, reason = self.session, Probe(self.session.problem, added.supply), None
         begun = session.now
@@ -220,7 +231,7 @@ class Correction:
     def solution(self, turns: Turns, reason: str) -> Solution:
         """The corrected fields, measured."""
         one = self.found
-        assert one is not None and one.added is not None and one.coefficients is not None and one.supply is not None
+        assert one is not None
         recipe = replace((turns.ways[0] if turns.seen[0] == [] else turns.leader).recipe, network=one.supply.network)
         c = one.coefficients
         return solution_of(self.session, recipe, one.supply, one.weights, one.added, one.added.weights_of(c), reason,
@@ -272,7 +283,7 @@ def neighbours(n: int) -> list[np.ndarray]:
     return [*single, np.full(n, 2.0), np.full(n, 0.5)]
 
 
-def join(problem: Any, base: Fields, added: Added, c: np.ndarray) -> tuple[Supply, np.ndarray]:
+def join(problem: Any, base: Base, added: Added, c: np.ndarray) -> tuple[Supply, np.ndarray]:
     """The fields of a base and what was added to them as those of one network, with the weights of both."""
     if base.supply is None or base.weights is None:
         return added.supply, c
@@ -289,7 +300,7 @@ def parts_of(network: Network) -> Sequence[Network]:
     return network.networks if isinstance(network, Sum) else (network,)
 
 
-def stages_of(base: Fields) -> int:
+def stages_of(base: Base) -> int:
     """How many features were added before: each gets waves of its own."""
     return 0 if base.supply is None else sum(isinstance(one, RandomFeatures) for one in parts_of(base.supply.network))
 

@@ -17,17 +17,15 @@ import autodiff as ad
 from pinn.errors import NumericsError, RecipeError
 from pinn.events import Callback, Compiled, Finished, Progress, StageEnded, Started, emit
 from pinn.history import History, joined
-from pinn.imposition import impose_by
 from pinn.march import March
-from pinn.objective import patches_of
 from pinn.polish import Correction
 from pinn.portfolio import Turns
 from pinn.problem import Problem, edges
 from pinn.recipe import Polish, Recipe, complete
-from pinn.solution import Solution, dense_points, errors_at
+from pinn.solution import Solution
+from pinn.stepping import Stepping
 from pinn.stopwatch import CALLBACKS, ERRORS, Stopwatch, timed
-from pinn.verdict import judge
-from pinn.way import Events, Requests, Session, Way, stop_of
+from pinn.way import Events, Requests, Session, Way, solution_of_march, stop_of
 
 RESERVE, LONGEST = 0.05, 10.0  # of the time, and seconds, that are kept for a last correction
 
@@ -91,6 +89,11 @@ def training(
     if correction is not None and start is None and reason is None:
         reason = yield from correction.open(turns)
         reason = reason or correction.ended(turns)
+    stepping = None
+    if correction is not None and start is None and reason is None and correction.lost(turns):
+        stepping = Stepping(session, recipe, correction.polish, turns, generator.spawn(1)[0])
+        reason = yield from stepping.run()
+        reason = reason or stepping.ended(turns)
     if reason is None or correction is None or correction.found is None:
         ahead = ad.compile_ahead([kernel for way in ways[1:] for kernel in way.kernels()] if spare else [])
         first.compile()
@@ -119,7 +122,9 @@ def training(
     if correction is not None and reason is None and correction.due(turns, closing=True):
         reason = yield from correction.again(turns, closing=True)
         ended = reason or correction.ended(turns) or ended
-    if correction is not None and correction.found is not None and correction.reached < turns.reached:
+    if stepping is not None and stepping.reached < min(turns.reached, np.inf if correction is None else correction.reached):
+        solution = stepping.solution(ended or "")
+    elif correction is not None and correction.found is not None and correction.reached < turns.reached:
         solution = correction.solution(turns, ended or "")
     else:
         solution = turns.leader.solution(ended or "")
@@ -170,20 +175,12 @@ def marching(
         if reason is not None and k < len(moments) - 2:
             raise NumericsError(f"the march was stopped at {problem.domain.time} = {high:g}", why=reason, code="march",
                                 fix="give it more seconds, or fewer slabs")
-    supply, theta = march.whole()
     with timed(stopwatch, ERRORS):
-        imposition = impose_by(recipe.impose, problem)
-        patches = patches_of(supply, parts[-1].recipe)
-        verdict = judge(patches, theta, [np.ones(len(patch.owners)) for patch in patches], {}, supply, theta, parts[-1].recipe,
-                        imposition, seed, quick=True)
         size = np.array([b - a for a, b in itertools.pairwise(moments)]) / (moments[-1] - moments[0])
-        solution = Solution(
-            problem=problem, recipe=replace(parts[-1].recipe, march=tuple(moments)), supply=supply, weights=theta, seed=seed,
-            threads=threads, history=history, stop_reason=parts[-1].stop_reason,
-            errors=errors_at(problem, supply, theta, dense_points(problem)),
-            residual_rms=float(np.sqrt(size @ [part.residual_rms**2 for part in parts])),
-            loss=float(size @ [part.loss for part in parts]), seconds=time.perf_counter() - begun,
-            seconds_compile=sum(part.seconds_compile for part in parts), steps=sum(part.steps for part in parts),
-            verdict=verdict, points={name: sum(part.points.get(name, 0) for part in parts) for name in parts[0].points})
+        solution = solution_of_march(
+            march, parts[-1].recipe, seed, threads, history, parts[-1].stop_reason,
+            float(np.sqrt(size @ [part.residual_rms**2 for part in parts])), float(size @ [part.loss for part in parts]),
+            time.perf_counter() - begun, sum(part.seconds_compile for part in parts), sum(part.steps for part in parts),
+            {name: sum(part.points.get(name, 0) for part in parts) for name in parts[0].points})
     yield Finished(solution)
     return solution

@@ -53,6 +53,7 @@ class Supply:
     lifts: Mapping[str, ad.Array] = field(init=False, repr=False)
     directions: Directions = field(init=False, repr=False)
     slabs: tuple[Network, ...] = field(init=False, repr=False, default=())
+    reaches: tuple[float, ...] = field(init=False, repr=False, default=())
 
     def __post_init__(self, base: Mapping[str, ad.Array] | None, scale: float) -> None:
         space = self.problem.space
@@ -98,12 +99,12 @@ class Supply:
 
     @staticmethod
     def of_fields(problem: Problem, slabs: tuple[Network, ...], fields: Mapping[str, ad.Array],
-                  blocks: tuple[Block, ...]) -> Supply:  # fmt: skip
-        """A supply of fields that are already made, slab by slab, of the weights of these blocks."""
+                  blocks: tuple[Block, ...], reaches: tuple[float, ...]) -> Supply:  # fmt: skip
+        """A supply of fields that are already made, slab by slab (see pinn.march), of the weights of these blocks."""
         supply, space = object.__new__(Supply), problem.space
         layout = Layout(tuple(slot for block in blocks for slot in block.layout))
         for name, value in {"problem": problem, "network": slabs[-1], "imposition": nothing_imposed(problem), "space": space,
-                            "slabs": slabs,
+                            "slabs": slabs, "reaches": reaches,
                             "blocks": blocks, "layout": layout, "fields": dict(fields), "lifts": {},
                             "directions": along(space)}.items():
             object.__setattr__(supply, name, value)

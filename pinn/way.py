@@ -14,7 +14,8 @@ from pinn.errors import NumericsError, RecipeError
 from pinn.events import Checkpoint, Event, Progress, Request, Resample, StageEnded, Stop
 from pinn.history import History, Row
 from pinn.imposition import impose_by
-from pinn.objective import Objective, Patch
+from pinn.march import March
+from pinn.objective import Objective, Patch, patches_of
 from pinn.optimizers import Optimizer, State
 from pinn.problem import Problem
 from pinn.profile import TimedOptimizer, watched
@@ -347,6 +348,22 @@ def solution_of(session: Session, recipe: Recipe, supply: Supply, theta: np.ndar
             residual_rms=residual_rms(objective, trained, recipe, np.random.default_rng([session.seed, 1])),
             loss=loss, seconds=time.perf_counter() - session.begun,
             seconds_compile=session.seconds_compile, steps=session.steps, points=objective.points(), verdict=verdict)
+
+
+def solution_of_march(
+    march: March, recipe: Recipe, seed: int, threads: int, history: History, reason: str, residual_rms: float, loss: float,
+    seconds: float, seconds_compile: float, steps: int, points: dict[str, int],
+) -> Solution:  # fmt: skip
+    """The solution of all slabs of a march as one, measured."""
+    problem, (supply, theta) = march.problem, march.whole()
+    patches = patches_of(supply, recipe)
+    verdict = judge(patches, theta, [np.ones(len(patch.owners)) for patch in patches], {}, supply, theta, recipe,
+                    impose_by(recipe.impose, problem), seed, quick=True)
+    return Solution(
+        problem=problem, recipe=replace(recipe, march=tuple(march.moments)), supply=supply, weights=theta, seed=seed,
+        threads=threads, history=history, stop_reason=reason, errors=errors_at(problem, supply, theta, dense_points(problem)),
+        residual_rms=residual_rms, loss=loss, seconds=seconds, seconds_compile=seconds_compile, steps=steps, verdict=verdict,
+        points=points)
 
 
 class Settled:

@@ -45,6 +45,7 @@ FLOORS = {
         __init__
         run template
         solver
+        stepping
         polish
         portfolio
         way plots callbacks archive

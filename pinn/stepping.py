@@ -1,0 +1,173 @@
+"""Random features slab by slab: for an evolution that they cannot follow at once, each slab of time by least squares."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pinn.errors import PinnError
+from pinn.events import Progress, StageEnded
+from pinn.history import History
+from pinn.march import March
+from pinn.polish import GROWN, NAME, NEARLY, NOTHING, Corrected, Correction
+from pinn.portfolio import Turns
+from pinn.problem import edges
+from pinn.recipe import Polish, Recipe
+from pinn.solution import Solution
+from pinn.stopwatch import ERRORS, timed
+from pinn.way import Events, Requests, Session, Way, residual_rms, solution_of_march, stop_of
+
+SLABS, MOST = 8, 128   # of equal length, to begin with; of the shortest length that is tried
+AGREED = 3.0           # powers of ten below the first residual of the problem that a slab must reach
+LONG = 60.0            # seconds, where no time is given
+SHARE = 0.5            # of the time
+BEYOND = 0.25          # of its length, to which a slab is solved behind its end, where least squares are worst
+AS_WELL = 1.0          # powers of ten: a slab that is so much worse than the first gets more features
+LATER = 1.3            # times later a march may end that is more than half done
+EASY = 0.3             # of the time of a slab, within which one that lets the next be longer is solved
+
+
+Answer = Generator[Any, Any, "tuple[Corrected | None, float, str | None, Correction | None]"]
+
+
+@dataclass(frozen=True, eq=False)
+class Slab:
+    """One part of the time, solved: its fields, log10 of its residual, its length."""
+
+    found: Corrected
+    length: float
+
+
+class Stepping:
+    """A march (see pinn.march) whose slabs are as long as random features by themselves can follow.
+
+    Block time marching: Dong & Li 2021, section 2.3.  A slab that Gauss-Newton does not solve is halved, one that is solved
+    at once is followed by a longer one.
+    """
+
+    def __init__(self, session: Session, recipe: Recipe, polish: Polish, turns: Turns, rng: np.random.Generator):
+        self.session, self.recipe, self.polish, self.turns, self.rng = session, recipe, polish, turns, rng
+        self.march: March | None = None
+        self.slabs: list[Slab] = []
+        self.reached = np.inf  # log10 of the residual over all slabs, once the end is reached
+
+    def run(self) -> Events:
+        """March to the end of the time, if it can be done, and again in shorter slabs if there is time: the reason to stop."""
+        session, slabs, reason = self.session, SLABS, None
+        until = session.now + SHARE * (session.end - session.now) if np.isfinite(session.end) else session.now + LONG
+        try:
+            edges(session.problem, 1)
+        except PinnError:
+            return None
+        while reason is None:
+            begun, before = session.now, self.reached
+            reason = yield from self._march(slabs, until)
+            used = session.now - begun
+            if self.reached > before - GROWN or session.now + 2 * used > until:
+                break
+            slabs *= 2
+        return reason
+
+    def _march(self, slabs: int, until: float) -> Events:
+        """One march, which begins with so many slabs: the reason to stop the whole run, or None."""
+        session, problem = self.session, self.session.problem
+        low, high = edges(problem, 1)
+        march, found_slabs = March(problem, self.recipe.impose, [low]), list[Slab]()
+        length, moment, reason, before = (high - low) / slabs, low, None, None
+        while reason is None and moment < high - 1e-9 * (high - low):
+            if session.now > until * (LATER if moment > 0.5 * (low + high) else 1.0):
+                break
+            end = min(moment + length, high) if high - moment > 1.5 * length else high
+            share = (until - session.now) * (end - moment) / (high - moment)
+            name = f"{problem.domain.time} {moment:g} to {end:g}"
+            enough = found_slabs[0].found.reached + AS_WELL if found_slabs else -np.inf
+            found, used, reason, before = yield from self._slab(march, end, share, name, before, enough)
+            if reason is not None:
+                break
+            if found is None:
+                length, before = 0.5 * (end - moment), None  # and another look at the frequencies
+                if length < (high - low) / MOST:
+                    break
+                continue
+            march.add(found.supply, found.weights)
+            found_slabs.append(Slab(found, end - moment))
+            if used < EASY * share and end < high and length < (high - low) / slabs:
+                length = 2 * (end - moment)
+            moment = end
+        told = f"given up at {problem.domain.time} = {moment:g}"
+        if moment >= high - 1e-9 * (high - low):
+            squares = sum(slab.length * 10.0 ** (2 * slab.found.reached) for slab in found_slabs) / (high - low)
+            reached = 0.5 * float(np.log10(max(squares, 1e-300)))
+            told = f"residual on fresh points 1e{reached:.1f}"
+            if reached < self.reached:
+                self.reached, self.march, self.slabs = reached, march, found_slabs
+        return stop_of((yield StageEnded(f"{NAME} in {len(found_slabs)} slabs", told))) or reason
+
+    def _slab(self, march: March, end: float, seconds: float, name: str, before: Correction | None, enough: float) -> Answer:
+        """(the fields up to `end` or None, seconds used, the reason to stop it all or None, what found them)."""
+        session, first = self.session, self.turns.ways[0]
+        march.moments[len(march.parts) + 1:] = [end]
+        try:
+            low, high = session.problem.domain.bounds[session.problem.domain.time or ""]
+            part = march.next(min(end + BEYOND * (end - march.moments[-2]), high))
+            inner = Session(part, seconds, session.seed, session.threads, session.stopwatch)
+            way = Way(inner, first.recipe, tuple(self.rng.spawn(3)))
+        except PinnError:
+            return None, 0.0, "", before
+        if [w.size for w in way.objective.weights] == [w.size for w in first.objective.weights]:
+            way.objective = way.objective.with_weights(first.objective.weights)
+        turns = Turns([way], None)
+        correction = Correction(inner, self.polish, way.supply.imposition, self.rng.spawn(1)[0])
+        if before is not None:
+            (correction.fastest, correction.count), correction.linear = before.best, before.linear
+            correction.searched = correction.known = True
+        inner.waited(0.0)
+        begun, reason = session.now, None
+        run = correction.run(turns, seconds, seconds, NOTHING, enough)
+        requests: Requests | None = None
+        while True:
+            try:
+                event = run.send(requests)
+            except StopIteration as stop:
+                reason = stop.value
+                break
+            requests = None
+            if type(event) is Progress:
+                session.steps += 1
+                told = replace(event, stage=f"{name}, {event.stage}", seconds=session.now, budget_seconds=session.seconds)
+                requests = yield told
+        for row in inner.rows:
+            stage = f"{name}, {row.stage}"
+            session.rows.append(replace(row, stage=stage, seconds=begun + row.seconds, iteration=session.steps))
+        found = correction.found
+        if found is None or not found.reached <= self.turns.first - AGREED:
+            found = None
+        return found, session.now - begun, reason, correction if found is not None else before
+
+    def ended(self, turns: Turns) -> str | None:
+        """The reason to end the whole run, where hardly more can be won."""
+        if self.reached > turns.first - NEARLY:
+            return None
+        return f"residual on fresh points is 1e{self.reached - turns.first:.0f} of the first"
+
+    def solution(self, reason: str) -> Solution:
+        """The slabs as one solution, measured."""
+        session, march, total, loss = self.session, self.march, 0.0, 0.0
+        assert march is not None
+        points: dict[str, int] = {}
+        rng, whole = np.random.default_rng([session.seed, 1]), sum(slab.length for slab in self.slabs)
+        for slab in self.slabs:
+            added, c = slab.found.added, slab.found.coefficients
+            total += slab.length / whole * residual_rms(added, added.weights_of(c), self.recipe, rng) ** 2
+            loss += slab.length / whole * added.loss(c)
+            for name, count in added.points().items():
+                points[name] = points.get(name, 0) + count
+        recipe = replace(self.turns.ways[0].recipe, network=march.parts[-1].network, polish=False)
+        with timed(session.stopwatch, ERRORS):
+            return solution_of_march(march, recipe, session.seed, session.threads, History.from_rows(session.rows), reason,
+                                     float(np.sqrt(total)), loss, time.perf_counter() - session.begun,
+                                     session.seconds_compile, session.steps, points)
