@@ -133,7 +133,8 @@ class Correction:
             if found.reached <= max(turns.first - ROUNDING, enough):
                 self.exhausted = True
                 break
-            if gained < GROWN or (base is NOTHING and found.reached > turns.first - HOPELESS and self.count > FIRST):
+            hopeless = found.reached > turns.first - (HOPELESS if self.count > FIRST else GROWN)
+            if gained < GROWN or (base is NOTHING and hopeless):
                 if base is NOTHING and self.found is not None and self.reached < turns.first - HOPELESS:
                     self.alone, base, gained = False, self.found, FARTHER  # what rounding left out, by a further stage
                     continue

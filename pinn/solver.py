@@ -90,10 +90,8 @@ def training(
         reason = yield from correction.open(turns)
         reason = reason or correction.ended(turns)
     stepping = None
-    if correction is not None and start is None and reason is None and correction.lost(turns):
+    if correction is not None and correction.lost(turns):
         stepping = Stepping(session, recipe, correction.polish, turns, generator.spawn(1)[0])
-        reason = yield from stepping.run()
-        reason = reason or stepping.ended(turns)
     if reason is None or correction is None or correction.found is None:
         ahead = ad.compile_ahead([kernel for way in ways[1:] for kernel in way.kernels()] if spare else [])
         first.compile()
@@ -113,6 +111,9 @@ def training(
             with timed(stopwatch, ERRORS):
                 turns.measure(way)
         session.leader = turns.leader
+        if stepping is not None and reason is None and stepping.due(turns):
+            reason = yield from stepping.run()
+            reason = reason or stepping.ended(turns)
         if correction is not None and reason is None and correction.due(turns, closing=False):
             reason = yield from correction.again(turns, closing=False)
             reason = reason or correction.ended(turns)

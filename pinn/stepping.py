@@ -21,7 +21,9 @@ from pinn.solution import Solution
 from pinn.stopwatch import ERRORS, timed
 from pinn.way import Events, Requests, Session, Way, residual_rms, solution_of_march, stop_of
 
-SLABS, MOST = 8, 128   # of equal length, to begin with; of the shortest length that is tried
+SLABS = 8              # of equal length, to begin with
+FAILURES = 2           # slabs in a row that are halved
+AFTER, FAR = 0.15, 8.0 # of the time, when it is tried where what is trained has not won so many powers of ten
 AGREED = 3.0           # powers of ten below the first residual of the problem that a slab must reach
 LONG = 60.0            # seconds, where no time is given
 SHARE = 0.5            # of the time
@@ -53,11 +55,18 @@ class Stepping:
         self.session, self.recipe, self.polish, self.turns, self.rng = session, recipe, polish, turns, rng
         self.march: March | None = None
         self.slabs: list[Slab] = []
+        self.tried = False
         self.reached = np.inf  # log10 of the residual over all slabs, once the end is reached
+
+    def due(self, turns: Turns) -> bool:
+        """Whether it is time to try: once, where what is trained has not come far in its first turns."""
+        begins = AFTER * self.session.end if np.isfinite(self.session.end) else LONG
+        return not self.tried and self.session.now >= begins and turns.reached > turns.first - FAR
 
     def run(self) -> Events:
         """March to the end of the time, if it can be done, and again in shorter slabs if there is time: the reason to stop."""
         session, slabs, reason = self.session, SLABS, None
+        self.tried = True
         until = session.now + SHARE * (session.end - session.now) if np.isfinite(session.end) else session.now + LONG
         try:
             edges(session.problem, 1)
@@ -77,7 +86,7 @@ class Stepping:
         session, problem = self.session, self.session.problem
         low, high = edges(problem, 1)
         march, found_slabs = March(problem, self.recipe.impose, [low]), list[Slab]()
-        length, moment, reason, before = (high - low) / slabs, low, None, None
+        length, moment, reason, before, failed = (high - low) / slabs, low, None, None, 0
         while reason is None and moment < high - 1e-9 * (high - low):
             if session.now > until * (LATER if moment > 0.5 * (low + high) else 1.0):
                 break
@@ -90,9 +99,11 @@ class Stepping:
                 break
             if found is None:
                 length, before = 0.5 * (end - moment), None  # and another look at the frequencies
-                if length < (high - low) / MOST:
+                failed += 1
+                if failed > FAILURES:
                     break
                 continue
+            failed = 0
             march.add(found.supply, found.weights)
             found_slabs.append(Slab(found, end - moment))
             if used < EASY * share and end < high and length < (high - low) / slabs:
