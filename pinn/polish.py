@@ -118,9 +118,9 @@ class Correction:
         """One correction after the other: until then, and to `most` as long as each wins a lot, down to `enough`."""
         session, begun, reason, passes = self.session, self.session.now, None, 0
         gained = 0.0
-        while reason is None and (session.now < until or (gained >= FARTHER and session.now < most)):
+        while reason is None and (session.now < until or (gained >= GROWN and session.now < most)):
             same = base is self.found or (base is NOTHING and self.found is not None)
-            if same and not self.grow(most if gained >= FARTHER else until):
+            if same and not self.grow(most if gained >= GROWN else until):
                 break
             self.based = min(base.reached, self.based) if base is NOTHING else base.reached
             before = min(self.reached, base.reached)
@@ -133,7 +133,7 @@ class Correction:
             if found.reached <= max(turns.first - ROUNDING, enough):
                 self.exhausted = True
                 break
-            hopeless = found.reached > turns.first - (HOPELESS if self.count > FIRST else GROWN)
+            hopeless = found.reached > turns.first - (HOPELESS if self.count > FIRST else GROWN) and not self.linear
             if gained < GROWN or (base is NOTHING and hopeless):
                 if base is NOTHING and self.found is not None and self.reached < turns.first - HOPELESS:
                     self.alone, base, gained = False, self.found, FARTHER  # what rounding left out, by a further stage
