@@ -7,7 +7,16 @@ from pinn.conditions import Dirichlet, Initial, Neumann, Residual, Robin
 from pinn.geometry import Box, Time
 from pinn.hutchinson import Hutchinson
 from pinn.jetspace import D, curl, div, grad, laplacian, normal_derivative
-from pinn.networks import MLP, FourierFeatures, GatedMLP, RandomFeatures, Sum
+from pinn.networks import (
+    MLP,
+    FourierFeatures,
+    GatedMLP,
+    PirateNet,
+    RandomFeatures,
+    RandomFourierFeatures,
+    Separable,
+    Sum,
+)
 from pinn.optimizers import LBFGS, Adam, LevenbergMarquardt, NaturalGradient, NewtonCG, SSBroyden
 from pinn.problem import Problem
 from pinn.recipe import Polish, Recipe, Stage
@@ -18,7 +27,7 @@ from pinn.weighting import Balance
 
 __all__ = [
     "Adam", "Adaptive", "Balance", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Hutchinson", "Initial", "LBFGS",
-    "LevenbergMarquardt", "MLP", "NaturalGradient", "Neumann", "NewtonCG", "Polish", "Problem", "RandomFeatures", "Recipe",
-    "Residual", "Robin", "SSBroyden", "Solution", "Stage", "Sum", "Time", "__version__", "curl", "div", "grad", "laplacian",
-    "load", "main", "normal_derivative", "solve",
+    "LevenbergMarquardt", "MLP", "NaturalGradient", "Neumann", "NewtonCG", "PirateNet", "Polish", "Problem", "RandomFeatures",
+    "RandomFourierFeatures", "Recipe", "Residual", "Robin", "SSBroyden", "Separable", "Solution", "Stage", "Sum", "Time",
+    "__version__", "curl", "div", "grad", "laplacian", "load", "main", "normal_derivative", "solve",
 ]  # fmt: skip

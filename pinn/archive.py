@@ -22,7 +22,17 @@ from pinn.geometry import Box, Domain, Time
 from pinn.history import History
 from pinn.imposition import Imposition, describe_imposition, impose_by, restore_imposition
 from pinn.march import marched
-from pinn.networks import ACTIVATIONS, MLP, FourierFeatures, GatedMLP, RandomFeatures, Sum
+from pinn.networks import (
+    ACTIVATIONS,
+    MLP,
+    FourierFeatures,
+    GatedMLP,
+    PirateNet,
+    RandomFeatures,
+    RandomFourierFeatures,
+    Separable,
+    Sum,
+)
 from pinn.problem import Problem
 from pinn.recipe import Recipe
 from pinn.solution import Solution
@@ -33,7 +43,8 @@ from pinn.version import __version__
 
 FORMAT = "jetspace solution"
 REVISION = 1
-NETWORKS = {kind.__name__: kind for kind in (MLP, GatedMLP, FourierFeatures, RandomFeatures, Sum)}
+KINDS = (MLP, GatedMLP, FourierFeatures, PirateNet, RandomFeatures, RandomFourierFeatures, Separable, Sum)
+NETWORKS: dict[str, Any] = {kind.__name__: kind for kind in KINDS}
 MEASURED = ("seed", "threads", "stop_reason", "errors", "residual_rms", "loss", "seconds", "seconds_compile", "steps", "points")
 
 

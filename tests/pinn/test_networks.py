@@ -9,13 +9,30 @@ import pytest
 from scipy.special import expit
 
 from pinn.errors import RecipeError
-from pinn.networks import MLP, FourierFeatures, GatedMLP, Layout, swish
+from pinn.networks import (
+    MLP,
+    FourierFeatures,
+    GatedMLP,
+    Layout,
+    PirateNet,
+    RandomFeatures,
+    RandomFourierFeatures,
+    Separable,
+    Sum,
+    Waves,
+    swish,
+)
 
 NETWORKS = {
     "tanh": MLP(widths=(5, 7)), "unequal": MLP(widths=[3, 11, 2], activation="sin"),
     "swish": MLP(width=6, depth=1, activation=swish), "gated": GatedMLP(width=6, depth=3),
     "fourier": FourierFeatures(MLP(width=4, depth=2), frequencies=(1, 3)),
     "fourier gated": FourierFeatures(GatedMLP(width=4, depth=2)),
+    "fourier by input": FourierFeatures(MLP(width=4, depth=2), frequencies=((1, 2), (3,))),
+    "random fourier": RandomFourierFeatures(MLP(width=4, depth=1), count=5, scale=(2.0, 1.0)),
+    "pirate": PirateNet(width=5, depth=2), "fourier pirate": FourierFeatures(PirateNet(width=4, depth=1)),
+    "separable": Separable(MLP(width=5, depth=1), rank=3),
+    "features": RandomFeatures(9, fastest=(3.0, 5.0)), "sum": Sum((MLP(width=4, depth=1), RandomFeatures(6, 4.0))),
 }  # fmt: skip
 
 
@@ -46,6 +63,8 @@ def test_one_point_in_numbers_out(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_the_generator_decides(name):
     network = NETWORKS[name]
+    if name == "features":
+        pytest.skip("they start at zero")
     first, again, other = (guess(network, seed=seed)[1] for seed in (1, 1, 2))
     assert np.array_equal(first, again) and not np.array_equal(first, other)
 
@@ -89,6 +108,86 @@ def test_fourier_formula():
     s, t = 0.3, -0.8
     features = [s, t] + [f(math.pi * k * x) for k in (1, 3) for f in (math.sin, math.cos) for x in (s, t)]
     assert network.apply(w, np.array([s, t])) == pytest.approx(inner.apply(w, np.array(features)), rel=1e-14)
+
+
+def test_fourier_frequencies_by_input():
+    inner = MLP(widths=(4,))
+    network = FourierFeatures(inner, frequencies=((1, 2), (3,)))
+    w = filled(network.layout(2, 1))
+    s, t = 0.3, -0.8
+    features = [s, t] + [f(math.pi * k * x) for x, k in ((s, 1), (s, 2), (t, 3)) for f in (math.sin, math.cos)]
+    assert network.apply(w, np.array([s, t])) == pytest.approx(inner.apply(w, np.array(features)), rel=1e-14)
+
+
+def test_random_fourier_formula_and_spread():
+    network = RandomFourierFeatures(MLP(widths=(4,)), count=20_000, scale=(2.0, 0.5), seed=3)
+    x = np.array([0.3, -0.8])
+    seen = []
+    inner = type("Seen", (), {"layout": MLP(widths=(4,)).layout, "initial": None, "apply": lambda self, w, h: seen.append(h)})()
+    RandomFourierFeatures(inner, 20_000, (2.0, 0.5), 3).apply({}, x)
+    sines, cosines = seen[0][2:20_002], seen[0][20_002:]
+    assert np.array_equal(seen[0][:2], x) and sines**2 + cosines**2 == pytest.approx(np.ones(20_000))
+    # E cos(B x) = exp(-|scale x|^2 / 2): the kernel that the features stand for
+    assert cosines.mean() == pytest.approx(math.exp(-((2.0 * 0.3) ** 2 + (0.5 * 0.8) ** 2) / 2), abs=0.02)
+    assert network.layout(2, 1).slots[0].shape == (4, 40_002)
+
+
+def test_pirate_formula():
+    network = PirateNet(width=3, depth=2)
+    w = filled(network.layout(2, 1))
+    x = np.array([0.3, -0.8])
+    p, q = np.tanh(w["Wp"] @ x + w["bp"]), np.tanh(w["Wq"] @ x + w["bq"])
+    h = w["Wh"] @ x + w["bh"]
+    for k in range(2):
+        f = np.tanh(w[f"Wf{k}"] @ h + w[f"bf{k}"])
+        g = np.tanh(w[f"Wg{k}"] @ (f * p + (1 - f) * q) + w[f"bg{k}"])
+        z = np.tanh(w[f"Wz{k}"] @ (g * p + (1 - g) * q) + w[f"bz{k}"])
+        h = w["a"][k] * z + (1 - w["a"][k]) * h
+    assert network.apply(w, x) == pytest.approx(w["W"] @ h + w["b"], rel=1e-14)
+
+
+def test_pirates_begin_linear():
+    network = PirateNet(width=6, depth=3)
+    _, _, w = guess(network)
+    at = [network.apply(w, np.array(x, float)) for x in ((0, 0), (0.7, -0.2), (1.4, -0.4))]
+    assert at[2] - at[1] == pytest.approx(at[1] - at[0], rel=1e-12)
+
+
+def test_separable_formula():
+    inner = MLP(widths=(4,))
+    network = Separable(inner, rank=2)
+    w = filled(network.layout(3, 2))
+    x = np.array([0.3, -0.8, 0.5])
+    own = [{name[3:]: one for name, one in w.items() if name.startswith(f"{i}: ")} for i in range(3)]
+    factors = [inner.apply(own[i], x[i:i + 1]) for i in range(3)]
+    product = factors[0] * factors[1] * factors[2]
+    assert network.apply(w, x) == pytest.approx([product[:2].sum(), product[2:].sum()], rel=1e-14)
+
+
+def test_random_features_formula_and_spread():
+    network = RandomFeatures(20_000, fastest=(4.0, 1.0), seed=2)
+    w, b, size = network.waves(2)
+    assert w.std(axis=0) == pytest.approx([2.0, 0.5], rel=0.02) and np.abs(b).max() <= math.pi
+    c, x = np.random.default_rng(0).normal(size=(1, 20_000)), np.array([0.3, -0.8])
+    expected = np.sum(c[0] * np.sin(w @ x + b) / (1 + np.sum(w**2, axis=1)))
+    assert network.apply({"W": c}, x) == pytest.approx([expected], rel=1e-12) and size.shape == (20_000,)
+    assert network.trace((1,)).fastest == (1.0,)
+
+
+def test_waves_are_all_random_features_at_once():
+    features, x = RandomFeatures(7, fastest=5.0), np.array([0.3, -0.8])
+    w, b, size = features.waves(2)
+    c = np.random.default_rng(0).normal(size=(2, 7))
+    assert Waves(7).apply({"w": w, "b": b, "W": c * size}, x) == pytest.approx(features.apply({"W": c}, x), rel=1e-13)
+
+
+@pytest.mark.parametrize("network", [
+    FourierFeatures(MLP(), frequencies=((1, 2), (3,))), RandomFourierFeatures(scale=(1.0, 2.0)), RandomFeatures(4, (1.0, 2.0))])
+def test_numbers_of_inputs_must_fit(network):
+    with pytest.raises(RecipeError) as caught:
+        layout = network.layout(3, 1)
+        network.apply(filled(layout), np.zeros(3))
+    assert caught.value.code == "frequencies" and caught.value.fix
 
 
 def test_glorot_spread():
@@ -141,7 +240,13 @@ def test_networks_are_values():
     (lambda: MLP(activation="relu6"), "activation"), (lambda: GatedMLP(widths=(3, 4)), "widths"),
     (lambda: FourierFeatures(frequencies=()), "frequencies"), (lambda: FourierFeatures(frequencies=(1, 1)), "frequencies"),
     (lambda: FourierFeatures(frequencies=(0, 1)), "frequencies"), (lambda: FourierFeatures(frequencies=3), "frequencies"),
-    (lambda: FourierFeatures(frequencies="a"), "frequencies"), (lambda: FourierFeatures(MLP), "frequencies")])
+    (lambda: FourierFeatures(frequencies="a"), "frequencies"), (lambda: FourierFeatures(MLP), "frequencies"),
+    (lambda: FourierFeatures(frequencies=((), ())), "frequencies"), (lambda: PirateNet(width=0), "widths"),
+    (lambda: PirateNet(activation="relu6"), "activation"), (lambda: Separable(MLP), "networks"),
+    (lambda: Separable(rank=0), "widths"), (lambda: RandomFourierFeatures(count=0), "widths"),
+    (lambda: RandomFourierFeatures(scale=-1), "frequencies"), (lambda: RandomFourierFeatures(MLP), "frequencies"),
+    (lambda: RandomFeatures(fastest=0), "frequencies"), (lambda: RandomFeatures(fastest="fast"), "frequencies"),
+    (lambda: RandomFeatures(count=2.5), "widths"), (lambda: Sum(()), "networks"), (lambda: Sum((3,)), "networks")])
 def test_bad_shapes_are_refused(make, code):
     with pytest.raises(RecipeError) as caught:
         make()

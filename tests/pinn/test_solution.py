@@ -17,7 +17,7 @@ import pinn
 from pinn import MLP, Adam, Box, Dirichlet, Initial, Problem, Recipe, Stage, Time, load, solve
 from pinn.archive import describe_domain, describe_network, restore_domain, restore_network
 from pinn.errors import FileError, ProblemError
-from pinn.networks import FourierFeatures, GatedMLP
+from pinn.networks import FourierFeatures, GatedMLP, PirateNet, RandomFeatures, RandomFourierFeatures, Separable, Sum
 from pinn.run import load_problem
 from pinn.solution import Field, dense_points
 from tests.pinn.tiny import write_tiny
@@ -291,6 +291,9 @@ def test_damaged_foreign_and_missing_files_are_refused(tiny, tmp_path):
 @pytest.mark.parametrize("network", [
     MLP(widths=(3, 4)), MLP(width=2, depth=1, activation="sin", per_field=True, frequency=2.0), GatedMLP(width=3, depth=2),
     FourierFeatures(GatedMLP(width=2, depth=1, activation="swish"), frequencies=(1, 3)),
+    FourierFeatures(MLP(width=2, depth=1), frequencies=((1, 3), (2,))),
+    RandomFourierFeatures(PirateNet(width=3, depth=1, activation="sin", frequency=2.0), count=3, scale=(1.0, 2.0), seed=4),
+    Separable(MLP(width=3, depth=1), rank=2), Sum((MLP(width=3, depth=1), RandomFeatures(5, (3.0, 2.0), seed=1))),
 ])
 def test_networks_are_words_and_back(network, tmp_path):
     said = json.loads(json.dumps(describe_network(network)))

@@ -9,7 +9,16 @@ import pytest
 
 import autodiff as ad
 from pinn import Box, D, Dirichlet, Initial, Problem, Time, laplacian
-from pinn.networks import MLP, FourierFeatures, GatedMLP
+from pinn.networks import (
+    MLP,
+    FourierFeatures,
+    GatedMLP,
+    PirateNet,
+    RandomFeatures,
+    RandomFourierFeatures,
+    Separable,
+    Sum,
+)
 from pinn.supply import Supply, find_collapses
 from pinn.work import Work
 
@@ -20,6 +29,10 @@ NETWORKS = {
     "tanh": MLP(widths=(7, 5)), "sin": MLP(width=6, depth=2, activation="sin", frequency=2.0),
     "swish": MLP(width=6, depth=2, activation="swish"), "gated": GatedMLP(width=6, depth=2),
     "fourier": FourierFeatures(MLP(width=6, depth=1), frequencies=(0.5, 1)), "per field": MLP(width=5, depth=2, per_field=True),
+    "fourier by input": FourierFeatures(MLP(width=4, depth=1), frequencies=((0.5,), (1, 2), ())),
+    "random fourier": RandomFourierFeatures(MLP(width=4, depth=1), count=4, scale=1.5),
+    "pirate": PirateNet(width=4, depth=1), "separable": Separable(MLP(width=4, depth=1), rank=3),
+    "sum": Sum((MLP(width=4, depth=1), RandomFeatures(8, 3.0))),
 }  # fmt: skip
 
 
