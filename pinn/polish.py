@@ -33,6 +33,7 @@ HOPELESS = 2.0              # powers of ten that features by themselves must win
 ROUNDING = 13.0             # powers of ten below the first residual at which numbers end
 GRID = (3.0, 48.0)          # frequencies beside the first, of which the best are refined by factors of two
 CLEARLY, HARDLY = 0.15, 0.08  # powers of ten: a choice that is better, a step that is not worth another one
+CONVERGING = 0.01           # times the loss before
 GROWN = 0.5                 # powers of ten that twice as many features must win, to be doubled again
 
 
@@ -124,7 +125,7 @@ class Correction:
                 break
             self.based = min(base.reached, self.based) if base is NOTHING else base.reached
             before = min(self.reached, base.reached)
-            added = self.chosen(turns, base, until)
+            added = self.chosen(turns, base, 0.5 * (session.now + until))
             found, reason = yield from self.solved(turns, base, added, most)
             passes += 1
             gained = before - found.reached
@@ -249,15 +250,19 @@ class Correction:
 
 
 def newton(added: Added, more: Callable[[], bool]) -> Iterator[tuple[np.ndarray, float]]:
-    """Coefficients and loss after each step of Gauss-Newton from nothing: at least one, and until none is worth another."""
-    c, power, last = np.zeros(added.size), 0, np.inf
-    while last == np.inf or more():
+    """Coefficients and loss after each step of Gauss-Newton from nothing, until none is worth another.
+
+    One that converges goes on to its end, which is near, whether there is `more` time or not.
+    """
+    c, power, last, converging = np.zeros(added.size), 0, np.inf, True
+    while converging or more():
         step = added.step(c, power)
         if step is None:
             return
         c, loss, power = step
         power = max(power - 1, 0)
         yield c, loss
+        converging = last == np.inf or loss < CONVERGING * last
         if loss > last * 10.0 ** (-2 * HARDLY):
             return
         last = loss
