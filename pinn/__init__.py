@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pinn.adaptive import Adaptive
 from pinn.conditions import Dirichlet, Initial, Neumann, Residual, Robin
+from pinn.emphasis import Attention, Causal
 from pinn.geometry import Box, Time
 from pinn.hutchinson import Hutchinson
 from pinn.jetspace import D, curl, div, grad, laplacian, normal_derivative
@@ -17,8 +18,8 @@ from pinn.version import __version__
 from pinn.weighting import Balance
 
 __all__ = [
-    "Adam", "Adaptive", "Balance", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Hutchinson", "Initial", "LBFGS",
-    "LevenbergMarquardt", "MLP", "NaturalGradient", "Neumann", "NewtonCG", "Polish", "Problem", "RandomFeatures", "Recipe",
-    "Residual", "Robin", "SSBroyden", "Solution", "Stage", "Sum", "Time", "__version__", "curl", "div", "grad", "laplacian",
-    "load", "main", "normal_derivative", "solve",
+    "Adam", "Adaptive", "Attention", "Balance", "Box", "Causal", "D", "Dirichlet", "FourierFeatures", "GatedMLP",
+    "Hutchinson", "Initial", "LBFGS", "LevenbergMarquardt", "MLP", "NaturalGradient", "Neumann", "NewtonCG", "Polish",
+    "Problem", "RandomFeatures", "Recipe", "Residual", "Robin", "SSBroyden", "Solution", "Stage", "Sum", "Time",
+    "__version__", "curl", "div", "grad", "laplacian", "load", "main", "normal_derivative", "solve",
 ]  # fmt: skip

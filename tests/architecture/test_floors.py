@@ -47,7 +47,8 @@ FLOORS = {
         solver
         polish
         portfolio
-        way plots callbacks archive
+        way
+        renewal plots callbacks archive
         solution profile footprint
         verdict
         objective
@@ -56,7 +57,7 @@ FLOORS = {
         recipe imposition
         problem weighting
         conditions
-        jetspace adaptive hutchinson work
+        jetspace adaptive emphasis hutchinson work
         sampling
         geometry optimizers networks history
         events
@@ -66,7 +67,7 @@ FLOORS = {
 
 # Rooms that know no automatic differentiation, and rooms with a shorter list than their floor gives them.
 WITHOUT_AUTODIFF = set(
-    "errors version stopwatch peak events history optimizers networks geometry sampling adaptive hutchinson plots "
+    "errors version stopwatch peak events history optimizers networks geometry sampling adaptive emphasis hutchinson plots "
     "callbacks".split())
 NOTHING_ELSE = {"autodiff.transforms": {"errors", "types", "graph", "primitive", "array"}}
 
