@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pinn.adaptive import Adaptive
 from pinn.conditions import Dirichlet, Initial, Neumann, Residual, Robin
+from pinn.continuation import curriculum
 from pinn.emphasis import Attention, Causal
 from pinn.geometry import Box, Time
 from pinn.hutchinson import Hutchinson
@@ -12,6 +13,7 @@ from pinn.networks import MLP, FourierFeatures, GatedMLP, RandomFeatures, Sum
 from pinn.optimizers import LBFGS, Adam, LevenbergMarquardt, NaturalGradient, NewtonCG, SSBroyden
 from pinn.problem import Problem
 from pinn.recipe import Polish, Recipe, Stage
+from pinn.refinement import refine
 from pinn.run import load, main, solve
 from pinn.solution import Solution
 from pinn.version import __version__
@@ -21,5 +23,5 @@ __all__ = [
     "Adam", "Adaptive", "Attention", "Balance", "Box", "Causal", "D", "Dirichlet", "FourierFeatures", "GatedMLP",
     "Hutchinson", "Initial", "LBFGS", "LevenbergMarquardt", "MLP", "NaturalGradient", "Neumann", "NewtonCG", "Polish",
     "Problem", "RandomFeatures", "Recipe", "Residual", "Robin", "SSBroyden", "Solution", "Stage", "Sum", "Time",
-    "__version__", "curl", "div", "grad", "laplacian", "load", "main", "normal_derivative", "solve",
+    "__version__", "curl", "curriculum", "div", "grad", "laplacian", "load", "main", "normal_derivative", "refine", "solve",
 ]  # fmt: skip

@@ -62,25 +62,29 @@ class Front:
 class Causal:
     """Later moments are trained once earlier ones are solved: the equations of slab k of the time pull with
 
-        w_k = exp(-eps sum_{j<k} L_j / L),   k = 0 .. slabs - 1.
+        w_k = max(exp(-eps sum_{j<k} L_j / L), least),   k = 0 .. slabs - 1.
 
     Wang, Sankaran & Perdikaris, Comput. Methods Appl. Mech. Engrg. 421 (2024) 116813 (arXiv 2203.07404), algorithm 1.  L_j is
-    the mean square of the residual in slab j, on even points that are not trained on; L, which is not in the paper, is its mean
-    over slabs before the first step, so that eps knows no units.  Weights are measured anew every `every` iterations.  When all
-    are above `reached`, eps goes on to the next of `steepness`; after the last one all moments count alike, and nothing is
-    measured any more.  Conditions are not weighted: the first slab always pulls fully.
+    the mean square of the residual in slab j, on even points that are not trained on.  Weights are measured anew every `every`
+    iterations.  When all are above `reached`, eps goes on to the next of `steepness`; after the last one all moments count
+    alike, and nothing is measured any more.  Conditions are not weighted: the first slab always pulls fully.
+
+    Two things are not in the paper.  L is the mean of all L_j before the first step, so that eps knows no units.  And no weight
+    is below `least`: weights that change now and then, not at each step, would else leave later slabs to grow wild, and the
+    curvature that an optimizer has learned would be of no use when such a slab is reached.
     Raises RecipeError for numbers that cannot be.
     """
 
     on_fresh: ClassVar[bool] = True
 
     slabs: int = 32
-    steepness: tuple[float, ...] = (0.01, 0.1, 1.0, 10.0, 100.0)
+    steepness: tuple[float, ...] = (100.0, 1000.0)
+    least: float = 1e-4
     reached: float = 0.99
-    every: int = 100
+    every: int = 50
 
     def __post_init__(self) -> None:
-        fix = "Causal(slabs=32, steepness=(0.01, 0.1, 1.0, 10.0, 100.0), reached=0.99, every=100)"
+        fix = "Causal(slabs=32, steepness=(100.0, 1000.0), reached=0.99, every=50)"
         listed = self.steepness if isinstance(self.steepness, (tuple, list)) else (self.steepness,)
         if not (is_whole(self.slabs, 2) and is_whole(self.every, 1)):
             raise RecipeError(f"cannot weigh moments with {self}", fix=fix,
@@ -88,8 +92,10 @@ class Causal:
         if not (listed and all(map(is_positive, listed)) and all(a < b for a, b in itertools.pairwise(listed))):
             raise RecipeError(f"cannot weigh moments with {self}", fix=fix,
                               why="steepness is a positive number, or some that rise")
-        if not (is_positive(self.reached) and self.reached < 1):
-            raise RecipeError(f"cannot weigh moments with {self}", why="reached is between 0 and 1", fix=fix)
+        known = is_positive(self.reached) and (is_positive(self.least) or self.least == 0)
+        if not (known and self.least < self.reached < 1):
+            raise RecipeError(f"cannot weigh moments with {self}", fix=fix,
+                              why="reached is between 0 and 1, and least below it")
         object.__setattr__(self, "steepness", tuple(float(eps) for eps in listed))
 
     def begin(self) -> Front:
@@ -104,13 +110,16 @@ class Causal:
         if not (first > 0 and np.isfinite(losses).all()):
             return held
         before = np.concatenate([[0.0], np.cumsum(losses[:-1])]) / first
-        level, weights = held.level, np.exp(-self.steepness[held.level] * before)
+        level, weights = held.level, self._weights(held.level, before)
         while weights[-1] > self.reached:
             level += 1
             if level == len(self.steepness):
                 return replace(held, weights=np.ones(self.slabs), over=True)
-            weights = np.exp(-self.steepness[level] * before)
+            weights = self._weights(level, before)
         return Front(weights, level, first)
+
+    def _weights(self, level: int, before: np.ndarray) -> np.ndarray:
+        return np.maximum(np.exp(-self.steepness[level] * before), self.least)
 
     def losses(self, look: Look) -> np.ndarray:
         """The mean square of the residual in each slab; 0 where a slab has no points."""

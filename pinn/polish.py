@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
 from pinn.events import Progress, StageEnded
 from pinn.history import Row
-from pinn.networks import Network, RandomFeatures, Sum
+from pinn.networks import RandomFeatures
 from pinn.objective import Objective
 from pinn.optimizers import LevenbergMarquardt, State
 from pinn.portfolio import Turns
@@ -18,7 +17,7 @@ from pinn.profile import watched
 from pinn.recipe import Polish
 from pinn.solution import Solution
 from pinn.stopwatch import ERRORS, timed
-from pinn.supply import Supply, frozen
+from pinn.supply import Supply, frozen, summed
 from pinn.way import Events, Probe, Session, Way, solution_of, stop_of
 
 NAME = "random features"
@@ -121,18 +120,7 @@ class Correction:
 
 def join(way: Way, more: Supply, theta: np.ndarray) -> tuple[Supply, np.ndarray]:
     """The fields of a way and what was added to them as those of one network, with the weights of both."""
-    network = Sum((*parts_of(way.supply.network), more.network))
-    supply = Supply(way.session.problem, network, way.supply.imposition)
-    pieces: list[Any] = []
-    for one, two in zip(way.supply.blocks, more.blocks, strict=True):
-        for block, weights in ((one, way.best), (two, theta)):
-            pieces.append(weights[block.layout.start:block.layout.start + block.layout.size])
-    return supply, np.concatenate(pieces)
-
-
-def parts_of(network: Network) -> tuple[Network, ...]:
-    """The networks of a sum, or the one."""
-    return network.networks if isinstance(network, Sum) else (network,)
+    return summed(way.supply, way.best, more, theta)
 
 
 __all__ = ["Correction", "join"]

@@ -62,6 +62,11 @@ class Renewal:
         return min((every for part, every in self.every.items() if part != EMPHASIS or self._lasts), default=0)
 
     @property
+    def looks(self) -> bool:
+        """Whether residuals are looked at so often that a kernel for them pays."""
+        return self.emphasis is not None
+
+    @property
     def holds_back(self) -> bool:
         """Whether a low loss may only mean that most points are not looked at yet."""
         return self.emphasis is not None and self.emphasis.holds_back(self.held)

@@ -106,11 +106,13 @@ class Way:
     """One recipe on its own network.  `seconds` and `steps` are those it has used, `ended` says why it is over, if it is."""
 
     def __init__(self, session: Session, recipe: Recipe, generators: tuple[np.random.Generator, ...],
-                 start: np.ndarray | None = None):
+                 start: np.ndarray | None = None, supply: Supply | None = None):
         weights_rng, cloud_rng, fresh_rng = generators
         self.session, self.recipe = session, recipe
         with timed(session.stopwatch, BUILD):
-            self.supply = Supply(session.problem, recipe.network, impose_by(recipe.impose, session.problem))
+            if supply is None:
+                supply = Supply(session.problem, recipe.network, impose_by(recipe.impose, session.problem))
+            self.supply = supply
             self.objective = watched(
                 Objective.of(session.problem, self.supply, recipe, cloud_rng, session.threads, session.stopwatch),
                 session.stopwatch)
@@ -140,6 +142,8 @@ class Way:
         with timed(self.session.stopwatch, COMPILE):
             self.objective.check(self.theta)
             self.objective = self.objective.balanced(recipe, self.theta)
+            if self.renewal.looks:
+                self.objective.residual(self.theta)
             # one step of every optimizer, thrown away, compiles whatever it asks for
             for stage in recipe.stages or ():
                 for dtype in recipe.dtypes(stage):

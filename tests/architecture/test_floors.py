@@ -43,6 +43,7 @@ FLOORS = {
         cli
         bench
         __init__
+        continuation refinement
         run template
         solver
         polish
