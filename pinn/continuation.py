@@ -29,8 +29,8 @@ def curriculum(
 
     Krishnapriyan, Gholami, Zhe, Kirby & Mahoney 2021, NeurIPS 34, section 5.1, with values as 10, 20, 30 for the speed of a
     convection that cannot be learned at once.  The first problem is solved from random weights; each of the others begins from
-    the weights of the one before, with the last of the stages, as first stages only lead into a valley.  The parameter is no
-    part of the kernels, which are compiled once.
+    the weights of the one before, with the last of the stages, as first stages only lead into a valley.  Numbers of an equation
+    are part of its kernels: every value compiles its own, in time that is no time of training.
 
     Every value has an equal share of the `seconds` that are left; all but the last are over, too, when the loss is `enough` of
     what it was at their start.  Of several ways the first is gone, and only the last solution is polished.  Callbacks see one
@@ -65,6 +65,8 @@ def curriculum(
                                 fix="give it more seconds, or fewer values")
     assert before is not None
     problem, origin = named(before.problem)
+    if whole.seconds is not None and reason is None and spent >= whole.seconds:
+        before = replace(before, stop_reason=f"time budget of {whole.seconds:g} s used up")
     solution = replace(before, problem=problem, history=history, seconds=taken, seconds_compile=compiling, origin=origin,
                        steps=int(history.iteration[-1]) if len(history) else before.steps, gallery=write_plots,
                        saver=save_solution)

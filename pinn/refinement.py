@@ -42,9 +42,12 @@ def refine(
     that N and its weights are of order one however small the error is.  The first network is frozen: its derivatives are
     columns of numbers.  The result is an ordinary solution of the sum of both, and may be refined again.
 
-    `recipe` says how, as for a first solve; of several ways the last is gone, and there is no polish.  Where nothing lower is
-    found the solution is returned as it was, with a reason that says so.  Raises RecipeError and ProblemError for what cannot
-    be refined, and what `solve` raises.
+    `recipe` says how, as for a first solve; of several ways the first is gone, with the last of its stages, and there is no
+    polish.  Where nothing lower is found the solution is returned as it was, with a reason that says so.  Raises RecipeError
+    and ProblemError for what cannot be refined, and what `solve` raises.
+
+    It pays where more steps of the first network do not: where that has come to its end, and the error is as fast as the
+    residual, as for elliptic equations.  An error that is carried along, by a convection, is slower than its residual.
     """
     problem = solution.problem
     if not problem.equations:
@@ -55,8 +58,8 @@ def refine(
     if seconds is not None:
         recipe = replace(recipe or Recipe(), seconds=seconds)
     whole = complete(recipe, problem)
-    own = replace(whole.each[-1], ways=None, polish=False, march=None, impose=solution.recipe.impose)
-    own = replace(own, network=None if recipe is None else recipe.network)
+    own = replace(whole.each[0], ways=None, polish=False, march=None, impose=solution.recipe.impose)
+    own = replace(own, network=None if recipe is None else recipe.network, stages=(own.stages or ())[-1:])
     per_field = bool(getattr(solution.supply.network, "per_field", False))
     if own.network is not None and bool(getattr(own.network, "per_field", False)) != per_field:
         raise RecipeError(f"the second network has per_field={not per_field}", why=f"the first has per_field={per_field}",

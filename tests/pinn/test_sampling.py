@@ -6,6 +6,7 @@ from dataclasses import FrozenInstanceError, replace
 import numpy as np
 import pytest
 
+from pinn import MLP, Dirichlet, LevenbergMarquardt, Problem, Recipe, SSBroyden, Stage, solve
 from pinn.adaptive import Adaptive, measured
 from pinn.errors import GeometryError, RecipeError
 from pinn.geometry import Box, Time
@@ -206,3 +207,17 @@ def test_measure_knows_no_units():
 def test_settings_that_cannot_work_are_refused(wrong):
     with pytest.raises(RecipeError, match="cannot sample adaptively"):
         Adaptive(**wrong)
+
+
+@pytest.mark.parametrize("optimizer", [SSBroyden(), LevenbergMarquardt()], ids=["quasi-Newton", "Levenberg-Marquardt"])
+def test_a_run_whose_points_become_more(optimizer):
+    def front(u, x):
+        return 0.05 * u.xx + u.x - 1.0
+
+    problem = Problem(unknowns="u", domain=Box(x=(0, 1)), equations=[front], conditions=[Dirichlet(u=0)],
+                      exact=lambda x: x - np.expm1(-20 * x) / np.expm1(-20))
+    adaptive = Adaptive(every=20, candidates=512, add=8, most=60, power=2.0, floor=0.0, measure=True)
+    recipe = Recipe(network=MLP(width=8, depth=1), points=32, resample=adaptive, stages=[Stage(optimizer, iterations=100)])
+    solution, again = solve(problem, recipe), solve(problem, recipe)
+    assert solution.points == {"interior": 60} and np.array_equal(solution.theta, again.theta)
+    assert solution.errors["u"]["relative_l2"] < 0.05
