@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pinn.adaptive import Adaptive
 from pinn.conditions import Dirichlet, Initial, Neumann, Residual, Robin
+from pinn.continuation import curriculum
+from pinn.emphasis import Attention, Causal
 from pinn.geometry import Box, Time
 from pinn.hutchinson import Hutchinson
 from pinn.jetspace import D, curl, div, grad, laplacian, normal_derivative
@@ -20,14 +22,16 @@ from pinn.networks import (
 from pinn.optimizers import LBFGS, Adam, LevenbergMarquardt, NaturalGradient, NewtonCG, SSBroyden
 from pinn.problem import Problem
 from pinn.recipe import Polish, Recipe, Stage
+from pinn.refinement import refine
 from pinn.run import load, main, solve
 from pinn.solution import Solution
 from pinn.version import __version__
 from pinn.weighting import Balance
 
 __all__ = [
-    "Adam", "Adaptive", "Balance", "Box", "D", "Dirichlet", "FourierFeatures", "GatedMLP", "Hutchinson", "Initial", "LBFGS",
-    "LevenbergMarquardt", "MLP", "NaturalGradient", "Neumann", "NewtonCG", "PirateNet", "Polish", "Problem", "RandomFeatures",
-    "RandomFourierFeatures", "Recipe", "Residual", "Robin", "SSBroyden", "Separable", "Solution", "Stage", "Sum", "Time",
-    "__version__", "curl", "div", "grad", "laplacian", "load", "main", "normal_derivative", "solve",
+    "Adam", "Adaptive", "Attention", "Balance", "Box", "Causal", "D", "Dirichlet", "FourierFeatures", "GatedMLP",
+    "Hutchinson", "Initial", "LBFGS", "LevenbergMarquardt", "MLP", "NaturalGradient", "Neumann", "NewtonCG", "PirateNet",
+    "Polish", "Problem", "RandomFeatures", "RandomFourierFeatures", "Recipe", "Residual", "Robin", "SSBroyden", "Separable",
+    "Solution", "Stage", "Sum", "Time", "__version__", "curl", "curriculum", "div", "grad", "laplacian", "load", "main",
+    "normal_derivative", "refine", "solve",
 ]  # fmt: skip

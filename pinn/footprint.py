@@ -55,11 +55,15 @@ def footprint(problem: Problem, recipe: Recipe, supply: Supply, threads: int = 1
     """
     patches = patches_of(supply, recipe)
     counts = [share_points(recipe.points, patch.region, patch.names, patch.is_interior) for patch in patches]
+    if recipe.adaptive is not None and recipe.adaptive.add:  # points that are added stay
+        counts = [max(count, recipe.adaptive.most) if patch.is_interior else count
+                  for patch, count in zip(patches, counts, strict=True)]
+    emphasised = DOUBLE if recipe.emphasis is not None else 0
     dtypes = sorted({dtype for stage in recipe.stages or () for dtype in recipe.dtypes(stage)}) or ["float64"]
     points = columns = fresh = residuals = 0
     workspace = 0
     for patch, count in zip(patches, counts, strict=True):
-        row, packed = row_of(patch), sum(np.dtype(dtype).itemsize for dtype in dtypes)
+        row, packed = row_of(patch) + emphasised, sum(np.dtype(dtype).itemsize for dtype in dtypes)
         columns_each = width_of(patch) * (DOUBLE + packed)
         points, columns = points + count * row, columns + count * columns_each
         residuals += count * len(patch.owners)

@@ -114,7 +114,7 @@ class Patch:
     def bind(self, cloud: Cloud, threads: int, dtype: str) -> ad.BoundProgram:
         """The program over a cloud, its residuals weighted as the cloud says."""
         enough = cloud.count * self.program.parameters >= WORTH_A_THREAD * threads
-        return self.program.bind(self.table(cloud), cloud.weights, threads if enough else 1, dtype)
+        return self.program.bind(self.table(cloud), cloud.pull, threads if enough else 1, dtype)
 
 
     def residuals_at(self, cloud: Cloud, theta: np.ndarray, threads: int, dtype: str) -> np.ndarray:
@@ -155,7 +155,7 @@ class Last:
 
 @dataclass(frozen=True, eq=False)
 class Objective:
-    """loss(theta) = sum over patches, residuals k and points p of weight_k w_p r_k(p)^2, with sum_p w_p = 1.
+    """loss(theta) = sum over patches, residuals k and points p of weight_k w_p r_k(p)^2, with sum_p w_p = 1, times an emphasis.
 
     An oracle (see pinn.optimizers.oracle): the residual vector is sqrt(weight_k w_p) r_k(p), patch by patch, points before
     residuals.  `weights` are by patch, one for each residual.  Made by `Objective.of`; `with_clouds` and `with_weights` are new
@@ -218,8 +218,23 @@ class Objective:
         """The same objective with the weights that the recipe's Balance measures at `theta`; itself if the recipe has none."""
         if not isinstance(recipe.weighting, Balance):
             return self
-        measured = recipe.weighting.weights(self.patches, self.clouds, theta)
+        measured = recipe.weighting.weights(self.patches, self.clouds, theta, self.bound)
         return self.with_weights([old * new for old, new in zip(self.weights, measured, strict=True)])
+
+    def rebalanced(self, balance: Balance, theta: np.ndarray) -> Objective:
+        """The same objective with the weights that become of its own when `balance` looks at `theta`."""
+        stated = [np.array([patch.terms[owner].weight for owner in patch.owners]) for patch in self.patches]
+        # a term that only tells, and trains nothing, has no weight
+        known = [np.divide(weight, own, out=np.ones_like(weight), where=own > 0)
+                 for weight, own in zip(self.weights, stated, strict=True)]
+        measured = balance.weights(self.patches, self.clouds, theta, self.bound, known)
+        return self.with_weights([own * new for own, new in zip(stated, measured, strict=True)])
+
+    def even(self) -> Objective:
+        """The same objective with no point emphasised; itself where none is."""
+        if all(cloud.emphasis is None for cloud in self.clouds):
+            return self
+        return self.with_clouds([cloud if cloud.emphasis is None else replace(cloud, emphasis=None) for cloud in self.clouds])
 
     # -- the oracle
     def loss(self, theta: np.ndarray) -> float:
@@ -272,14 +287,17 @@ class Objective:
         return total
 
     def _factors(self) -> list[np.ndarray]:
-        return [np.sqrt(np.outer(cloud.weights, weight)) for cloud, weight in zip(self.clouds, self.weights, strict=True)]
+        return [np.sqrt(np.outer(cloud.pull, weight)) for cloud, weight in zip(self.clouds, self.weights, strict=True)]
 
     def _rows(self, parts: list[np.ndarray]) -> np.ndarray:
         return np.concatenate([(factor * part).ravel() for factor, part in zip(self._factors(), parts, strict=True)])
 
     # -- what people want to know
     def terms(self, theta: np.ndarray) -> dict[str, float]:
-        """The mean square of the residuals of each term, without its weight; free for the `theta` evaluated last."""
+        """The mean square of the residuals of each term, without its weight; free for the `theta` evaluated last.
+
+        Points count as they pull: for a plain mean where some are emphasised ask the objective that is `even`.
+        """
         known = self.last.find(theta)
         if known is None:
             self.loss_and_gradient(theta)

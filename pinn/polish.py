@@ -18,7 +18,7 @@ from pinn.portfolio import Turns
 from pinn.recipe import Polish
 from pinn.solution import Solution
 from pinn.stopwatch import ERRORS, timed
-from pinn.supply import Supply, frozen
+from pinn.supply import Supply, frozen, summed
 from pinn.way import Events, Probe, Session, solution_of, stop_of
 
 NAME = "random features"
@@ -227,7 +227,7 @@ class Correction:
                 break
         reached = turns.residual(added.patches, added.weights_of(c), added.dtype)
         self.cost = session.now - begun
-        supply, weights = join(session.problem, base, added, c)
+        supply, weights = join(base, added, c)
         return Corrected(reached, supply, weights, added, c), reason
 
     def solution(self, turns: Turns, reason: str) -> Solution:
@@ -289,16 +289,11 @@ def neighbours(n: int) -> list[np.ndarray]:
     return [*single, np.full(n, 2.0), np.full(n, 0.5)]
 
 
-def join(problem: Any, base: Base, added: Added, c: np.ndarray) -> tuple[Supply, np.ndarray]:
+def join(base: Base, added: Added, c: np.ndarray) -> tuple[Supply, np.ndarray]:
     """The fields of a base and what was added to them as those of one network, with the weights of both."""
     if base.supply is None or base.weights is None:
         return added.supply, c
-    network = Sum((*parts_of(base.supply.network), added.features))
-    pieces: list[Any] = []
-    for one, two in zip(base.supply.blocks, added.supply.blocks, strict=True):
-        for block, weights in ((one, base.weights), (two, c)):
-            pieces.append(weights[block.layout.start:block.layout.start + block.layout.size])
-    return Supply(problem, network, base.supply.imposition), np.concatenate(pieces)
+    return summed(base.supply, base.weights, added.supply, c)
 
 
 def parts_of(network: Network) -> Sequence[Network]:

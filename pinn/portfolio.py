@@ -34,6 +34,7 @@ class Turns:
         self.seen: list[list[tuple[float, float]]] = [[] for _ in ways]  # seconds used, log10 of the residual
         self._clouds: list[Cloud] | None = None
         self._first: float | None = None
+        self._weights: tuple[np.ndarray, ...] = ()
 
     def next(self, now: float) -> Way | None:
         """The way whose turn it is; None when no more is to be won."""
@@ -77,8 +78,9 @@ class Turns:
         if self._clouds is None:
             rng = np.random.default_rng([first.session.seed, 2])
             self._clouds = [sample(patch.region, POINTS, first.recipe.sampling, rng) for patch in first.objective.patches]
+            self._weights = first.objective.weights  # the judge keeps to his measure, whatever becomes of the weights
         total = 0.0
-        for patch, cloud, weights in zip(patches, self._clouds, first.objective.weights, strict=True):
+        for patch, cloud, weights in zip(patches, self._clouds, self._weights, strict=True):
             values = patch.residuals_at(cloud, theta, first.session.threads, dtype)
             total += float(cloud.weights @ (values**2 @ weights))
         return math.log10(math.sqrt(total)) if 0.0 < total < math.inf else (math.inf if total else -math.inf)

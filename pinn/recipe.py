@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from pinn.adaptive import Adaptive
+from pinn.emphasis import Attention, Causal
 from pinn.errors import RecipeError
 from pinn.geometry import Draw, Region
 from pinn.hutchinson import Hutchinson
@@ -87,6 +88,7 @@ class Recipe:
     impose      "exact" builds conditions into the fields where it can (see `pinn.imposition`), "penalty" trains all of them
     weighting   a Balance, or the weight of every condition against the equations, or weights by name; losses are mean squares
     dtype       float64, float32, or mixed: each stage in float32 until rounding shows in the gradient, then in float64
+    emphasis    a Causal or an Attention: how hard single points pull (see `pinn.emphasis`); None for all alike
     resample    iterations between fresh points, an Adaptive, or False for the same points throughout
     seconds     the time of training; compiling is not counted
     tolerance   stop when the loss is this share of the loss at the start
@@ -104,6 +106,7 @@ class Recipe:
     stages: tuple[Any, ...] | None = None
     impose: str | None = None
     weighting: Weights | None = None
+    emphasis: Causal | Attention | None = None
     resample: Adaptive | int | None = None
     dtype: str = "float64"
     seconds: float | None = None
@@ -125,6 +128,9 @@ class Recipe:
         if self.weighting is not None and not isinstance(self.weighting, Balance):
             for name, weight in entries(self.weighting):
                 positive(weight, f"the weight{name}", "Recipe(weighting=100.0)")
+        if self.emphasis is not None and not isinstance(self.emphasis, (Causal, Attention)):
+            raise RecipeError(f"emphasis={self.emphasis!r} is no way of weighing points",
+                              why="it is a Causal, an Attention, or None", fix="emphasis=Causal(slabs=32)")
         if self.stages is not None:
             object.__setattr__(self, "stages", read_stages(self.stages))
         if self.polish not in (None, False) and not isinstance(self.polish, Polish):
@@ -211,6 +217,10 @@ def complete(recipe: Recipe | None, problem: Problem) -> Recipe:
     if recipe is not None and not isinstance(recipe, Recipe):
         raise RecipeError(f"the recipe is a {type(recipe).__name__}", why="how to solve is said by a Recipe",
                           fix="Recipe(network=MLP((32, 32, 32)), points=4096)")
+    tried = () if recipe is None else (recipe, *(recipe.ways or ()))
+    if problem.domain.time is None and any(isinstance(one.emphasis, Causal) for one in tried):
+        raise RecipeError("the recipe weighs moments of time, but the problem has none", why="nothing in it evolves",
+                          fix="emphasis=Attention(), or a domain with Time(t=(0, 1))")
     said = {name: value for name, value in vars(recipe or Recipe()).items() if value is not None}
     standard = default(problem, said.get("network"))
     if "stages" in said or "ways" in said:

@@ -15,7 +15,8 @@ class Cloud:
     """Collocation points of one condition.
 
     `points` `(n, dim)`, `weights` `(n,)` with sum 1, so that a mean square is `weights @ r**2`,
-    `normals` `(n, spatial)` or None, the `region`, the `count` n and the `measure` of the region.
+    `normals` `(n, spatial)` or None, the `region`, the `count` n and the `measure` of the region.  An `emphasis` `(n,)` is how
+    many times harder each point pulls while it is trained on (see `pinn.emphasis`); it is no part of the quadrature.
     """
 
     points: np.ndarray
@@ -24,6 +25,12 @@ class Cloud:
     region: Region
     count: int
     measure: float
+    emphasis: np.ndarray | None = None
+
+    @property
+    def pull(self) -> np.ndarray:
+        """Weights `(n,)` of training: those of the mean square, times the emphasis."""
+        return self.weights if self.emphasis is None else self.weights * self.emphasis
 
     @property
     def quadrature(self) -> np.ndarray:

@@ -57,6 +57,11 @@ def train(
         recipe = replace(recipe or Recipe(), seconds=seconds)
     whole = complete(recipe, problem)
     run = (training if whole.march is None else marching)(problem, whole, seed, threads, start, checkpoint, stopwatch)
+    return driven(run, callbacks, stopwatch)
+
+
+def driven(run: Events, callbacks: Sequence[Callback], stopwatch: Stopwatch | None = None) -> Solution:
+    """What a run returns, its events shown to all callbacks and their requests sent back."""
     # The threads of the kernels are the only ones: those of BLAS spin, and what is left for BLAS here is small.
     with threadpool_limits(1, "blas"):
         requests: Requests | None = None

@@ -238,6 +238,20 @@ def frozen(supply: Supply, theta: np.ndarray) -> dict[str, ad.Array]:
     return {name: ad.Array(node, supply.space) for name, node in zip(supply.fields, fixed, strict=True)}
 
 
+def summed(
+    base: Supply, theta: np.ndarray, more: Supply, correction: np.ndarray, scale: float = 1.0,
+) -> tuple[Supply, np.ndarray]:  # fmt: skip
+    """The fields of a supply and `scale` times what `more` adds to them as those of one network, with the weights of both."""
+    parts = base.network.networks if isinstance(base.network, Sum) else (base.network,)
+    scales = base.network.scales if isinstance(base.network, Sum) else (1.0,)
+    supply = Supply(base.problem, Sum((*parts, more.network), (*scales, scale)), base.imposition)
+    pieces = []
+    for one, two in zip(base.blocks, more.blocks, strict=True):
+        for block, weights in ((one, theta), (two, correction)):
+            pieces.append(weights[block.layout.start:block.layout.start + block.layout.size])
+    return supply, np.concatenate(pieces)
+
+
 def numbers_of(nodes: Sequence[ad.Node], theta: np.ndarray) -> dict[ad.Node, ad.Node]:
     """The numbers in the windows of the weights that nodes look through, by window."""
     found = {}
@@ -260,7 +274,7 @@ class Block:
 
 def constants_of(network: Network) -> Network:
     """A constant for each network of a sum."""
-    return Sum((Constant(),) * len(network.networks)) if isinstance(network, Sum) else Constant()
+    return Sum((Constant(),) * len(network.networks), network.scales) if isinstance(network, Sum) else Constant()
 
 
 @dataclass(frozen=True)

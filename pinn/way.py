@@ -9,7 +9,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from pinn.adaptive import Adaptive
 from pinn.errors import NumericsError, RecipeError
 from pinn.events import Checkpoint, Event, Progress, Request, Resample, StageEnded, Stop
 from pinn.history import History, Row
@@ -20,6 +19,7 @@ from pinn.optimizers import Optimizer, State
 from pinn.problem import Problem
 from pinn.profile import TimedOptimizer, watched
 from pinn.recipe import Recipe, Stage
+from pinn.renewal import Renewal
 from pinn.sampling import Cloud, sample
 from pinn.solution import Solution, dense_points, errors_at, evaluate_exact
 from pinn.stopwatch import BUILD, COMPILE, ERRORS, RESULTS, SAMPLING, Stopwatch, timed
@@ -107,11 +107,13 @@ class Way:
     """One recipe on its own network.  `seconds` and `steps` are those it has used, `ended` says why it is over, if it is."""
 
     def __init__(self, session: Session, recipe: Recipe, generators: tuple[np.random.Generator, ...],
-                 start: np.ndarray | None = None):
-        weights_rng, cloud_rng, self.fresh_rng = generators
+                 start: np.ndarray | None = None, supply: Supply | None = None):
+        weights_rng, cloud_rng, fresh_rng = generators
         self.session, self.recipe = session, recipe
         with timed(session.stopwatch, BUILD):
-            self.supply = Supply(session.problem, recipe.network, impose_by(recipe.impose, session.problem))
+            if supply is None:
+                supply = Supply(session.problem, recipe.network, impose_by(recipe.impose, session.problem))
+            self.supply = supply
             self.objective = watched(
                 Objective.of(session.problem, self.supply, recipe, cloud_rng, session.threads, session.stopwatch),
                 session.stopwatch)
@@ -122,6 +124,7 @@ class Way:
                 why="a run is resumed with the network that it began with", fix="give the same recipe, or start anew")
         self.theta0 = self.theta
         self.objective = self.objective.balanced(recipe, self.theta)
+        self.renewal = Renewal(recipe, session.problem, fresh_rng)
         self.seconds, self.steps, self.seconds_compile = 0.0, 0, 0.0
         self.compiled, self.first_loss, self.probe = False, np.nan, Probe(session.problem, self.supply)
         self.ended: str | None = None if recipe.stages else ""
@@ -141,6 +144,8 @@ class Way:
         before, recipe = time.perf_counter(), self.recipe
         with timed(self.session.stopwatch, COMPILE):
             self.objective.check(self.theta)
+            if self.renewal.looks:
+                self.objective.residual(self.theta)
             # one step of every optimizer, thrown away, compiles whatever it asks for
             for stage in recipe.stages or ():
                 for dtype in recipe.dtypes(stage):
@@ -149,6 +154,7 @@ class Way:
         self.seconds_compile = time.perf_counter() - before
         self.session.waited(self.seconds_compile)
         self.first_loss, self.compiled = self.objective.loss_and_gradient(self.theta)[0], True
+        self.objective = self.renewal.first(self.objective, self.theta)
 
     def run(self, until: float) -> Events:
         """Train until so many seconds of the session, or until the stages are over: the reason to stop it all, or None."""
@@ -174,7 +180,7 @@ class Way:
 
     def solution(self, reason: str) -> Solution:
         """The solution so far, measured."""
-        best, objective = self.best, self.objective
+        best, objective = self.best, self.objective.even()
         loss = objective.loss_and_gradient(best)[0]
         return solution_of(self.session, self.recipe, self.supply, best, objective, best, reason, loss, objective.terms(best))
 
@@ -184,9 +190,7 @@ class Stint:
 
     def __init__(self, way: Way, stage: Stage, index: int):
         self.way, self.stage = way, stage
-        last = index == len(way.recipe.stages or ()) - 1
-        # a short first stage only finds the valley; fresh points are for the stages that settle in it
-        self.adaptive: Adaptive | None = way.recipe.adaptive if last else None
+        self.is_last = index == len(way.recipe.stages or ()) - 1
         self.dtypes, self.looked = way.recipe.dtypes(stage), 0
         self.limit = stage.iterations if stage.iterations is not None else np.iinfo(np.int64).max
         self.settled = Settled()
@@ -208,6 +212,7 @@ class Stint:
             if self.stage.share is not None and np.isfinite(session.end):
                 shares.append(self.stage.share * max(session.end - session.now, 0.0))
             self.allowed = min(shares, default=None)
+            way.renewal.enter(self.is_last)
             try:
                 self.state = self.best = optimizer.init(self.objective, way.theta)
             except NumericsError as error:
@@ -221,10 +226,10 @@ class Stint:
         deadline = clock() + ends - begun
         goal = (way.recipe.tolerance or 0.0) * way.first_loss
         step, limit, first = optimizer.step, self.limit, iteration
-        every = self.adaptive.every if self.adaptive is not None else 0
+        renewal, every = way.renewal, way.renewal.period
         due = 0.0
         ended = whole = None
-        paused = False
+        paused = asked = False
         while ended is None and not paused:
             # -- the inner loop: nothing here but the optimizer, a clock and comparisons
             if state.stop is None:
@@ -233,7 +238,7 @@ class Stint:
                 if state.loss < best.loss:
                     best = state
             now = clock()
-            if best.loss <= goal:
+            if best.loss <= goal and not renewal.holds_back:
                 ended = whole = f"loss {best.loss:.3g} is {way.recipe.tolerance:.0e} of the first"
             elif iteration >= limit:
                 ended = f"{iteration:,d} iterations done"
@@ -260,7 +265,7 @@ class Stint:
                 if isinstance(request, Stop):
                     ended, whole = request.reason, request.reason
                 elif isinstance(request, Resample):
-                    renew = True
+                    renew = asked = True
                 elif isinstance(request, Checkpoint) and session.checkpoint is not None:
                     self.objective = objective
                     solution = (session.leader or way).solution(RUNNING)
@@ -273,10 +278,17 @@ class Stint:
             if renew and ended is None:
                 stopped = state.stop
                 ended = self.settled.judge(iteration - renewed, stopped)
+                if ended is not None and renewal.holds_back:
+                    renewal.release()
+                    ended, self.settled = None, Settled()
                 if ended is None:
                     with timed(session.stopwatch, SAMPLING):
-                        objective, size = self._renew(objective, best.theta)
-                    ended = self.settled.watch(size)
+                        found = renewal.renew(objective, best.theta, iteration, stopped is not None, asked)
+                    objective, every, asked = found.objective, renewal.period, False
+                    if found.moved or renewal.holds_back:
+                        self.settled = Settled() if found.moved else self.settled
+                    elif found.size is not None:
+                        ended = self.settled.watch(found.size)
                     state = optimizer.carry(objective, best if stopped is not None else state)
                     best, renewed = state, iteration
         way.steps += iteration - first
@@ -301,19 +313,6 @@ class Stint:
         self.looked = iteration
         _, gradient = objective.with_dtype(self.dtypes[-1]).loss_and_gradient(state.theta)
         return not np.linalg.norm(state.gradient - gradient) <= FELT * np.linalg.norm(gradient)
-
-    def _renew(self, objective: Objective, theta: np.ndarray) -> tuple[Objective, float]:
-        """The objective on fresh points of the interior, and the root mean square of its residual on an even cloud."""
-        way, adaptive = self.way, self.adaptive or Adaptive()
-        clouds, total = list(objective.clouds), 0.0
-        for index, patch in enumerate(objective.patches):
-            if not patch.is_interior:
-                continue
-            fresh = sample(patch.region, max(adaptive.candidates, clouds[index].count), way.recipe.sampling, way.fresh_rng)
-            size = objective.size_of_residual(index, theta, fresh)
-            total += float(fresh.weights @ size**2)
-            clouds[index] = adaptive.choose(fresh, size, clouds[index].count, way.fresh_rng)
-        return objective.with_clouds(clouds), float(np.sqrt(total))
 
 
 class Trained(Protocol):

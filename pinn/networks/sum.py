@@ -18,16 +18,22 @@ TRACE = MLP((16, 16))  # for the value at an end where only a slope is given: on
 class Sum:
     """`Sum((first, second))`: the outputs of networks added up (multi-stage networks: Wang & Lai 2024, J. Comput. Phys. 504).
 
-    Raises RecipeError for what are no networks.
+    Each is multiplied by its number of `scales` first, 1 where there are none.  Raises RecipeError for what are no networks,
+    and for scales that are not positive or not as many.
     """
 
     networks: tuple[Network, ...]
+    scales: tuple[float, ...] = ()
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "networks", tuple(self.networks))
+        object.__setattr__(self, "scales", tuple(map(float, self.scales)) or (1.0,) * len(self.networks))
         if not self.networks or not all(callable(getattr(one, "apply", None)) for one in self.networks):
             raise RecipeError(f"a sum of {self.networks!r}", why="it adds up networks", code="networks",
                               fix="Sum((MLP((20, 20, 20)), RandomFeatures(800)))")
+        if len(self.scales) != len(self.networks) or not all(0.0 < scale < np.inf for scale in self.scales):
+            raise RecipeError(f"scales {self.scales} for {len(self.networks)} networks", code="networks",
+                              why="every network has a positive one", fix="Sum((first, second), scales=(1.0, 1e-3))")
 
     @property
     def per_field(self) -> bool:
@@ -49,16 +55,17 @@ class Sum:
     def apply(self, weights: Weights, inputs: Any) -> Any:
         """The outputs `(m,)` for inputs `(k,)`."""
         total = None
-        for k, network in enumerate(self.networks):
+        for k, (network, scale) in enumerate(zip(self.networks, self.scales, strict=True)):
             mark = f"{k}: "
             own = {name[len(mark):]: value for name, value in weights.items() if name.startswith(mark)}
             part = network.apply(own, inputs)
+            part = part if scale == 1.0 else scale * part
             total = part if total is None else total + part
         return total
 
     def trace(self, kept: tuple[int, ...]) -> Sum:
         """A trace of each."""
-        return Sum(tuple(trace_of(network, kept) for network in self.networks))
+        return Sum(tuple(trace_of(network, kept) for network in self.networks), self.scales)
 
 
 def trace_of(network: Network, kept: tuple[int, ...]) -> Network:

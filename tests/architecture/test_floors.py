@@ -43,12 +43,14 @@ FLOORS = {
         cli
         bench
         __init__
+        continuation refinement
         run template
         solver
         stepping
         polish
         portfolio
-        way plots callbacks archive
+        way
+        renewal plots callbacks archive
         solution profile footprint
         added verdict
         linear objective
@@ -57,7 +59,7 @@ FLOORS = {
         recipe imposition
         problem weighting
         conditions
-        jetspace adaptive hutchinson work
+        jetspace adaptive emphasis hutchinson work
         sampling
         geometry optimizers networks history
         events
@@ -67,7 +69,7 @@ FLOORS = {
 
 # Rooms that know no automatic differentiation, and rooms with a shorter list than their floor gives them.
 WITHOUT_AUTODIFF = set(
-    "errors version stopwatch peak events history optimizers networks geometry sampling adaptive hutchinson plots "
+    "errors version stopwatch peak events history optimizers networks geometry sampling adaptive emphasis hutchinson plots "
     "callbacks".split())
 NOTHING_ELSE = {"autodiff.transforms": {"errors", "types", "graph", "primitive", "array"}}
 

@@ -1,12 +1,14 @@
 """Clouds and draws: counts, weights, fresh points, seeds, evenness, and what is refused."""
 
 import warnings
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 
 import numpy as np
 import pytest
 
-from pinn.errors import GeometryError
+from pinn import MLP, Dirichlet, LevenbergMarquardt, Problem, Recipe, SSBroyden, Stage, solve
+from pinn.adaptive import Adaptive, measured
+from pinn.errors import GeometryError, RecipeError
 from pinn.geometry import Box, Time
 from pinn.sampling import Cloud, latin_hypercube, sample, sobol, uniform
 
@@ -136,3 +138,86 @@ def test_draws_of_others_are_checked(draw):
     with pytest.raises(GeometryError, match="unit cube") as caught:
         sample(Box(x=(0, 1)).interior, 5, draw, rng())
     assert caught.value.code == "draw"
+
+
+# -- adaptive points
+SQUARE = Box(x=(0, 1), y=(0, 1))
+
+
+def peak(cloud):
+    """A residual that is large near one corner."""
+    return np.exp(-20 * np.sum(cloud.points**2, axis=1))
+
+
+def test_points_that_are_added_join_those_that_are_there_until_there_are_enough():
+    adaptive = Adaptive(add=32, most=150, candidates=1024, power=2.0, floor=0.0, even=0.25)
+    old = first = sample(SQUARE.interior, 64, sobol, rng())
+    counts = []
+    for seed in range(5):
+        fresh = sample(SQUARE.interior, 1024, sobol, rng(seed))
+        new = adaptive.renew(old, fresh, peak(fresh), rng(seed))
+        assert np.array_equal(new.points[:old.count], old.points) and adaptive.kept(old) == old.count
+        assert new.weights.sum() == pytest.approx(1) and len(new.points) == len(new.weights) == new.count
+        counts.append(new.count)
+        full, old = new is old, new
+    assert counts == [96, 128, 150, 150, 150] and full
+    # a quarter lies anywhere, the rest where the residual is
+    added = old.points[first.count:first.count + 32]
+    assert np.count_nonzero(peak(first) < 0.01) > 32 and np.median(np.linalg.norm(added[8:], axis=1)) < 0.3
+
+
+def test_normals_go_with_the_points_that_are_added():
+    fresh = sample(SQUARE.boundary, 256, sobol, rng(1))
+    new = Adaptive(add=16).renew(sample(SQUARE.boundary, 40, sobol, rng()), fresh, np.ones(256), rng())
+    assert new.count == len(new.normals) == 56 and np.all(np.linalg.norm(new.normals, axis=1) == 1)
+
+
+def test_a_residual_that_is_zero_nearly_everywhere_leaves_enough_points_to_draw():
+    fresh = sample(SQUARE.interior, 512, sobol, rng())
+    for size in (np.zeros(512), np.eye(512)[400]):
+        cloud = Adaptive(floor=0.0, even=0.0).choose(fresh, size, 128, rng(2))
+        assert len(np.unique(cloud.points, axis=0)) == 128
+    assert fresh.points[400] in cloud.points
+
+
+def test_weights_by_measure_make_the_mean_one_over_the_region():
+    """Drawn where the residual is, points say too much of it, unless each counts for the part that is nearest to it."""
+    fresh = sample(SQUARE.interior, 8192, sobol, rng())
+    truth = float(fresh.weights @ peak(fresh))
+    for adaptive in (Adaptive(power=2.0, floor=0.5), Adaptive(power=2.0, floor=0.5, add=448)):
+        old = sample(SQUARE.interior, 64 if adaptive.add else 512, sobol, rng(5))
+        alike = adaptive.renew(old, fresh, peak(fresh), rng(3))
+        weighed = replace(adaptive, measure=True).renew(old, fresh, peak(fresh), rng(3))
+        assert np.array_equal(alike.points, weighed.points) and np.all(weighed.weights > 0)
+        assert weighed.weights.sum() == pytest.approx(1)
+        assert alike.weights @ peak(alike) > 1.5 * truth
+        assert weighed.weights @ peak(weighed) == pytest.approx(truth, rel=0.05)
+
+
+def test_measure_knows_no_units():
+    """A region much longer than wide is measured as a square."""
+    long = Box(x=(0, 1), y=(0, 1e4)).interior
+    fresh, few = sample(long, 4096, sobol, rng()), sample(long, 64, sobol, rng(1))
+    square = sample(SQUARE.interior, 4096, sobol, rng()), sample(SQUARE.interior, 64, sobol, rng(1))
+    np.testing.assert_allclose(measured(few, fresh).weights, measured(square[1], square[0]).weights)
+
+
+@pytest.mark.parametrize("wrong", [{"add": -1}, {"add": 1.5}, {"add": True}, {"most": 0}, {"measure": 1}, {"every": 0},
+                                   {"power": -1.0}, {"even": 2.0}])
+def test_settings_that_cannot_work_are_refused(wrong):
+    with pytest.raises(RecipeError, match="cannot sample adaptively"):
+        Adaptive(**wrong)
+
+
+@pytest.mark.parametrize("optimizer", [SSBroyden(), LevenbergMarquardt()], ids=["quasi-Newton", "Levenberg-Marquardt"])
+def test_a_run_whose_points_become_more(optimizer):
+    def front(u, x):
+        return 0.05 * u.xx + u.x - 1.0
+
+    problem = Problem(unknowns="u", domain=Box(x=(0, 1)), equations=[front], conditions=[Dirichlet(u=0)],
+                      exact=lambda x: x - np.expm1(-20 * x) / np.expm1(-20))
+    adaptive = Adaptive(every=20, candidates=512, add=8, most=60, power=2.0, floor=0.0, measure=True)
+    recipe = Recipe(network=MLP(width=8, depth=1), points=32, resample=adaptive, stages=[Stage(optimizer, iterations=100)])
+    solution, again = solve(problem, recipe), solve(problem, recipe)
+    assert solution.points == {"interior": 60} and np.array_equal(solution.theta, again.theta)
+    assert solution.errors["u"]["relative_l2"] < 0.05

@@ -77,10 +77,10 @@ def written(source: str):
 
 
 def test_the_guide_was_read():
-    assert len(BLOCKS) == 4 and len(LINES) == 8 and len(MESSAGES) == 21
+    assert len(BLOCKS) == 5 and len(LINES) == 8 and len(MESSAGES) == 21
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=["file", "dimensions", "domains", "conditions"])
+@pytest.mark.parametrize("block", BLOCKS, ids=["file", "dimensions", "domains", "conditions", "curriculum"])
 def test_blocks_run(block):
     scope: dict = {}
     exec(block, scope)

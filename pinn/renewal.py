@@ -1,0 +1,148 @@
+"""What is renewed between the steps of one way: its points, how hard they pull, the weights of its terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from pinn.adaptive import Adaptive
+from pinn.emphasis import Look, Span
+from pinn.objective import Objective
+from pinn.problem import Problem
+from pinn.recipe import Recipe
+from pinn.sampling import Cloud, sample
+from pinn.weighting import Balance
+
+POINTS, EMPHASIS, BALANCE = "points", "emphasis", "balance"
+
+
+@dataclass(frozen=True, eq=False)
+class Renewed:
+    """An objective after a renewal.
+
+    `size` is the root mean square of the residual on even points that were never trained on, where points were drawn; `moved`
+    says that the emphasis has gone on to something else than before.
+    """
+
+    objective: Objective
+    size: float | None
+    moved: bool
+
+
+class Renewal:
+    """The rhythm of a way, and what it has learned of its points: it changes only in `enter`, `renew` and `release`."""
+
+    def __init__(self, recipe: Recipe, problem: Problem, rng: np.random.Generator):
+        self.recipe, self.rng = recipe, rng
+        self.emphasis: Any = recipe.emphasis
+        self.held: Any = None if self.emphasis is None else self.emphasis.begin()
+        time = problem.domain.time
+        self.time: Span | None = None
+        if time is not None:
+            begin, end = map(float, problem.domain.bounds[time])
+            self.time = problem.domain.coordinates.index(time), begin, end
+        self.every: dict[str, int] = {}
+        self.marks: dict[str, int] = {}
+
+    def enter(self, is_last: bool) -> None:
+        """A stage begins; points are drawn anew only in the last."""
+        recipe, adaptive = self.recipe, self.recipe.adaptive
+        # a short first stage only finds the valley; fresh points are for the stages that settle in it
+        said = {POINTS: adaptive.every if adaptive is not None and is_last else 0,
+                EMPHASIS: self.emphasis.every if self.emphasis is not None else 0,
+                BALANCE: (recipe.weighting.every or 0) if isinstance(recipe.weighting, Balance) else 0}
+        self.every = {part: every for part, every in said.items() if every}
+        self.marks = dict.fromkeys(said, 0)
+
+    @property
+    def period(self) -> int:
+        """The iterations from one renewal to the next; 0 where nothing is renewed."""
+        return min((every for part, every in self.every.items() if part != EMPHASIS or self._lasts), default=0)
+
+    @property
+    def looks(self) -> bool:
+        """Whether residuals are looked at so often that a kernel for them pays."""
+        return self.emphasis is not None
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether a low loss may only mean that most points are not looked at yet."""
+        return self.emphasis is not None and self.emphasis.holds_back(self.held)
+
+    @property
+    def _lasts(self) -> bool:
+        return self.emphasis is not None and (self.holds_back or not self.emphasis.on_fresh)
+
+    def release(self) -> None:
+        """Hold nothing back from the next renewal on."""
+        if self.emphasis is not None:
+            self.held = self.emphasis.release(self.held)
+
+    def first(self, objective: Objective, theta: np.ndarray) -> Objective:
+        """The objective before the first step, with points that pull as is known of them."""
+        return objective if self.emphasis is None else self._emphasised(objective, theta, {}, [0] * len(objective.clouds), 0)
+
+    def renew(self, objective: Objective, theta: np.ndarray, iteration: int, insist: bool, asked: bool = False) -> Renewed:
+        """What is due after so many iterations of a stage; all of it if `insist`ed, and points if `asked` for."""
+        due = {part for part, every in self.every.items() if insist or iteration - self.marks[part] >= every}
+        steps = iteration - self.marks[EMPHASIS]
+        size, held = None, self.held
+        fresh: dict[int, tuple[Cloud, np.ndarray]] = {}
+        kept = [cloud.count for cloud in objective.clouds]
+        if asked or POINTS in due:
+            adaptive, clouds = self.recipe.adaptive or Adaptive(), list(objective.clouds)
+            due |= {POINTS} | ({EMPHASIS} if self._lasts else set())
+            fresh = self._look(objective, theta, adaptive.candidates)
+            size = float(np.sqrt(sum(float(cloud.weights @ sizes**2) for cloud, sizes in fresh.values())))
+            self._learn(objective, fresh)
+            for index, (even, sizes) in fresh.items():
+                # where nothing pulls yet, points would be wasted
+                factor = self.emphasis.factors(self.held, index, even, self.time) if self._by_moments else None
+                known = sizes if factor is None else sizes * np.sqrt(factor)
+                kept[index] = adaptive.kept(clouds[index])
+                clouds[index] = adaptive.renew(clouds[index], even, known, self.rng)
+            objective = objective.with_clouds(clouds)
+        if EMPHASIS in due and self.emphasis is not None:
+            objective = self._emphasised(objective, theta, fresh, kept, steps)
+        if BALANCE in due and isinstance(self.recipe.weighting, Balance):
+            objective = objective.rebalanced(self.recipe.weighting, theta)
+        self.marks |= dict.fromkeys(due, iteration)
+        return Renewed(objective, size, self.emphasis is not None and self.emphasis.moved(held, self.held))
+
+    @property
+    def _by_moments(self) -> bool:
+        return self.emphasis is not None and self.emphasis.on_fresh
+
+    def _look(self, objective: Objective, theta: np.ndarray, least: int) -> dict[int, tuple[Cloud, np.ndarray]]:
+        """Even fresh points where equations hold, and the size of the residual there."""
+        found = {}
+        for index, patch in enumerate(objective.patches):
+            if patch.is_interior:
+                cloud = sample(patch.region, max(least, objective.clouds[index].count), self.recipe.sampling, self.rng)
+                found[index] = cloud, objective.size_of_residual(index, theta, cloud)
+        return found
+
+    def _learn(self, objective: Objective, fresh: dict[int, tuple[Cloud, np.ndarray]]) -> None:
+        if self._by_moments:
+            looks = [Look(cloud, size, 0, self.time) for cloud, size in fresh.values()]
+            self.held = self.emphasis.look(self.held, looks, 0)
+
+    def _emphasised(self, objective: Objective, theta: np.ndarray, fresh: dict[int, tuple[Cloud, np.ndarray]],
+                    kept: list[int], steps: int) -> Objective:  # fmt: skip
+        """The same points, each pulling as is known now."""
+        patches, clouds = objective.patches, list(objective.clouds)
+        if self._by_moments:
+            if not fresh and self.holds_back:
+                self._learn(objective, self._look(objective, theta, 0))
+        else:
+            sizes = [objective.size_of_residual(index, theta, cloud) for index, cloud in enumerate(clouds)]
+            looks = [Look(*one, self.time) for one in zip(clouds, sizes, kept, strict=True)]
+            self.held = self.emphasis.look(self.held, looks, steps)
+        for index, (patch, cloud) in enumerate(zip(patches, clouds, strict=True)):
+            if patch.is_interior or not self._by_moments:
+                factor = self.emphasis.factors(self.held, index, cloud, self.time)
+                same = cloud.emphasis is None if factor is None else np.array_equal(factor, cloud.emphasis)
+                clouds[index] = cloud if same else replace(cloud, emphasis=factor)
+        return objective.with_clouds(clouds)
