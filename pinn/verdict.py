@@ -35,7 +35,7 @@ ROUNDING = 1e-15     # relative error that any solution has
 TRUSTED, FAILED = 1e-2, 0.3   # estimates of relative errors
 BETWEEN = 10.0       # times larger a residual on fresh points may be than on those of training
 EXPLAINED = 0.5      # of the square of the residual, at least
-SMOOTH, NULL = 40, 1e-6       # smooth directions that are looked at; what counts as no answer of the equations, of the largest
+SMOOTH, NULL = 40, 3e-5       # smooth directions that are looked at; what counts as no answer of the equations, of the largest
 
 
 @dataclass(frozen=True)
@@ -164,13 +164,16 @@ def linearised(
     c, *_ = scipy.linalg.lstsq(matrix, -r, cond=1e-11, lapack_driver="gelsd", check_finite=False)
     answered, whole = float(np.linalg.norm(matrix @ c)), float(np.linalg.norm(r))
     explained = min((answered / whole) ** 2, 1.0) if whole else 1.0
-    first = int(np.count_nonzero(seen[:more.layout.size]))
-    _, s, vt = scipy.linalg.svd((together[:, seen] / length[seen])[:, :first], full_matrices=False, check_finite=False)
+    slow = np.zeros(together.shape[1], bool)
+    for slot in more.layout:
+        slow[slot.offset:slot.offset + slot.size] = "0: " in slot.name
+    slow = slow[seen]
+    _, s, vt = scipy.linalg.svd((together[:, seen] / length[seen])[:, slow], full_matrices=False, check_finite=False)
     kept = min(SMOOTH, int(np.count_nonzero(s > 1e-8 * s[0])))
-    answers = scipy.linalg.svdvals(matrix[:, :first] @ (vt[:kept] / s[:kept, None]).T, check_finite=False)
+    answers = scipy.linalg.svdvals(matrix[:, slow] @ (vt[:kept] / s[:kept, None]).T, check_finite=False)
     bound = whole / float(answers[-1]) if answers[-1] else np.inf
     amplified = whole / answered if answered else 1.0
-    estimate = {name: max(min(float(np.linalg.norm(part[:, seen] / length[seen] @ c)) * amplified, bound), ROUNDING)
+    estimate = {name: max(float(np.linalg.norm(part[:, seen] / length[seen] @ c)) * amplified, ROUNDING)
                 for name, part in fields.items()}
     return estimate, explained, bound, bool(answers[-1] < NULL * answers[0])
 

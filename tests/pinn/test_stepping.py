@@ -9,6 +9,7 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from pinn import MLP, Box, Dirichlet, Initial, LevenbergMarquardt, Polish, Problem, Recipe, Time, load, solve
+from pinn.archive import save_solution
 from pinn.errors import PinnError
 from pinn.events import Progress, StageEnded
 from pinn.portfolio import Turns
@@ -58,7 +59,7 @@ def test_slab_by_slab(tmp_path):
     assert any(type(one) is StageEnded and "slabs" in one.stage for one in seen)
     times = [one.seconds for one in seen if type(one) is Progress]
     assert all(a <= b + 1e-6 for a, b in itertools.pairwise(times))
-    again = load(solution.save(tmp_path / "slabs.npz"), problem=pendulum())
+    again = load(save_solution(solution, tmp_path / "slabs.npz"), problem=pendulum())
     assert np.array_equal(again.u(t=t), solution.u(t=t))
 
 

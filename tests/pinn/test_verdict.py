@@ -1,0 +1,99 @@
+"""The verdict: right words for right reasons, and no trust in a run whose error is far above the estimate."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from pinn import LBFGS, MLP, Adam, Box, Dirichlet, Initial, Polish, Problem, Recipe, SSBroyden, Stage, Time, load, solve
+from pinn.linear import Rows
+from pinn.run import find_problem, load_problem
+from pinn.supply import Supply
+from pinn.verdict import EXPLAINED, FAILED, TRUSTED, pronounce
+
+
+def way(*stages, network=None, points=256, **more) -> Recipe:
+    network = network or MLP(width=10, depth=2)
+    return Recipe(network=network, ways=(Recipe(network=network, stages=list(stages), points=points, resample=False),),
+                  polish=more.pop("polish", False), **more)
+
+
+SHORT = {
+    "twenty steps": way(Stage(Adam(1e-2), iterations=20)),
+    "a hundred steps": way(Stage(SSBroyden(), iterations=100)),
+    "penalties": way(Stage(LBFGS(), iterations=150), impose="penalty"),
+    "few points": way(Stage(SSBroyden(), iterations=200), points=24),
+    "features": way(Stage(Adam(1e-2), iterations=2), polish=Polish(features=100)),
+}  # fmt: skip
+NAMES = ("heat_1d", "klein_gordon", "reaction", "poisson_2d")
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("how", SHORT)
+def test_nothing_is_trusted_that_is_ten_times_worse_than_it_says(name, how):
+    problem, _ = load_problem(find_problem(name))
+    solution = solve(problem, SHORT[how], seconds=3, threads=1)
+    true = max(one["relative_l2"] for one in solution.errors.values())
+    verdict = solution.verdict
+    estimate = max(verdict.estimate.values())
+    assert verdict.word != "trust" or true <= 10 * estimate
+    assert verdict.word != "trust" or true < 10 * TRUSTED
+    assert verdict.word == "trust" or true > TRUSTED / 100  # nor is everything doubted
+    assert true <= 30 * estimate
+
+
+def test_a_forgotten_condition_is_noticed():
+    problem = Problem("u", Box(x=(0, 1), y=(0, 1)), [lambda u, x, y: u.xx + u.yy - np.exp(x)],
+                      [Dirichlet(u=0, on=Box(x=(0, 1), y=(0, 1)).face(x=0))])
+    verdict = solve(problem, way(Stage(SSBroyden(), iterations=200), impose="penalty"), seconds=5, threads=1).verdict
+    assert verdict.word == "doubt" and any("condition missing" in one for one in verdict.because)
+
+
+def test_a_solution_of_many_coordinates_is_not_judged():
+    problem = Problem("u", Box(**{f"x{k}": (0, 1) for k in range(1, 15)}),
+                      [lambda u, **x: sum(getattr(u, f"x{k}x{k}") for k in range(1, 3)) - 1], [Dirichlet(u=0)])
+    verdict = solve(problem, way(Stage(Adam(1e-3), iterations=2), network=MLP(width=4, depth=1), points=64), seconds=5,
+                    threads=1).verdict
+    assert verdict.word == "doubt" and not verdict.estimate
+
+
+def test_words_and_numbers_are_kept(tmp_path):
+    problem = Problem("u", Time(t=(0, 1)), [lambda u: u.t + u], [Initial(u=1)])
+    solution = solve(problem, seconds=5, threads=1)
+    again = load(solution.save(tmp_path / "decay.npz"), problem=problem)
+    assert again.verdict == solution.verdict and again.verdict.word == "trust"
+    assert str(again.verdict).startswith("trust: the error of u is expected")
+    assert json.loads(json.dumps(again.verdict.estimate))["u"] < 1e-12
+
+
+@pytest.mark.parametrize(("estimate", "explained", "bound", "null", "ratio", "word"), [
+    (1e-6, 1.0, 1e-6, False, 1.0, "trust"), (1e-6, 0.1, 1e-4, False, 1.0, "trust"),
+    (2 * TRUSTED, 1.0, 1.0, False, 1.0, "doubt"), (1e-6, 0.9 * EXPLAINED, 1.0, False, 1.0, "doubt"),
+    (1e-6, 1.0, 1e-6, True, 1.0, "doubt"), (1e-6, 1.0, 1.0, False, 30.0, "doubt"), (1e-6, 1.0, 1e-4, False, 30.0, "trust"),
+    (2 * FAILED, 1.0, 1.0, False, 1.0, "failed"), (np.nan, 1.0, 1.0, False, 1.0, "failed")])
+def test_the_words(estimate, explained, bound, null, ratio, word):
+    verdict = pronounce({"u": estimate, "v": 1e-9}, explained, bound, null, {"heat": ratio}, {"heat": 1.0})
+    assert verdict.word == word and verdict.because
+
+
+def test_rows_are_derivatives_by_the_weights():
+    problem = Problem(("u", "v"), Box(x=(0, 1)), [lambda u, v: u.xx + v * u, lambda u, v: v.x - u**2], [Dirichlet(u=0, v=0)])
+    supply = Supply(problem, MLP(width=3, depth=1))
+    theta = np.random.default_rng(0).normal(size=supply.layout.size)
+    nodes = [one.node for one in supply.program([residual for term in problem.terms[:2] for residual in term.residuals])]
+    x = np.linspace(0, 1, 7)
+    symbols = {problem.space.coordinate("x").node: x}
+    rows = Rows.of(nodes, [(0, theta.size)])
+    values, whole = rows.at(symbols, theta, 7)
+    assert np.array_equal(values, rows.values_at(symbols, theta, 7))
+    d = np.random.default_rng(1).normal(size=theta.size)
+    slopes = [(rows.values_at(symbols, theta + h * d, 7) - rows.values_at(symbols, theta - h * d, 7)) / (2 * h)
+              for h in (1e-2, 5e-3)]
+    errors = [np.abs(slope - whole @ d).max() for slope in slopes]
+    assert errors[0] / errors[1] == pytest.approx(4.0, rel=0.1)
+    views = [slot for slot in supply.layout if slot.name in ("W0", "W1")]
+    some = Rows.of(nodes, [(slot.offset, slot.size) for slot in views]).at(symbols, theta, 7)[1]
+    picked = np.concatenate([np.arange(slot.offset, slot.offset + slot.size) for slot in views])
+    assert np.array_equal(some, whole[:, :, picked])
