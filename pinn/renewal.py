@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from pinn.adaptive import Adaptive
-from pinn.emphasis import Look, Span
+from pinn.emphasis import Emphasis, Look, Span
 from pinn.objective import Objective
 from pinn.problem import Problem
 from pinn.recipe import Recipe
@@ -36,7 +37,7 @@ class Renewal:
 
     def __init__(self, recipe: Recipe, problem: Problem, rng: np.random.Generator):
         self.recipe, self.rng = recipe, rng
-        self.emphasis: Any = recipe.emphasis
+        self.emphasis: Emphasis | None = recipe.emphasis
         self.held: Any = None if self.emphasis is None else self.emphasis.begin()
         time = problem.domain.time
         self.time: Span | None = None
@@ -96,10 +97,11 @@ class Renewal:
             due |= {POINTS} | ({EMPHASIS} if self._lasts else set())
             fresh = self._look(objective, theta, adaptive.candidates)
             size = float(np.sqrt(sum(float(cloud.weights @ sizes**2) for cloud, sizes in fresh.values())))
-            self._learn(objective, fresh)
+            if self._by_moments:
+                self._learn(self._seen(fresh), steps)
             for index, (even, sizes) in fresh.items():
                 # where nothing pulls yet, points would be wasted
-                factor = self.emphasis.factors(self.held, index, even, self.time) if self._by_moments else None
+                factor = self._factor(index, even) if self._by_moments else None
                 known = sizes if factor is None else sizes * np.sqrt(factor)
                 kept[index] = adaptive.kept(clouds[index])
                 clouds[index] = adaptive.renew(clouds[index], even, known, self.rng)
@@ -124,10 +126,12 @@ class Renewal:
                 found[index] = cloud, objective.size_of_residual(index, theta, cloud)
         return found
 
-    def _learn(self, objective: Objective, fresh: dict[int, tuple[Cloud, np.ndarray]]) -> None:
-        if self._by_moments:
-            looks = [Look(cloud, size, 0, self.time) for cloud, size in fresh.values()]
-            self.held = self.emphasis.look(self.held, looks, 0)
+    def _factor(self, index: int, cloud: Cloud) -> np.ndarray | None:
+        return None if self.emphasis is None else self.emphasis.factors(self.held, index, cloud, self.time)
+
+    def _learn(self, looks: Sequence[Look], steps: int) -> None:
+        if self.emphasis is not None:
+            self.held = self.emphasis.look(self.held, looks, steps)
 
     def _emphasised(self, objective: Objective, theta: np.ndarray, fresh: dict[int, tuple[Cloud, np.ndarray]],
                     kept: list[int], steps: int) -> Objective:  # fmt: skip
@@ -135,14 +139,16 @@ class Renewal:
         patches, clouds = objective.patches, list(objective.clouds)
         if self._by_moments:
             if not fresh and self.holds_back:
-                self._learn(objective, self._look(objective, theta, 0))
+                self._learn(self._seen(self._look(objective, theta, 0)), steps)
         else:
             sizes = [objective.size_of_residual(index, theta, cloud) for index, cloud in enumerate(clouds)]
-            looks = [Look(*one, self.time) for one in zip(clouds, sizes, kept, strict=True)]
-            self.held = self.emphasis.look(self.held, looks, steps)
+            self._learn([Look(*one, self.time) for one in zip(clouds, sizes, kept, strict=True)], steps)
         for index, (patch, cloud) in enumerate(zip(patches, clouds, strict=True)):
             if patch.is_interior or not self._by_moments:
-                factor = self.emphasis.factors(self.held, index, cloud, self.time)
+                factor = self._factor(index, cloud)
                 same = cloud.emphasis is None if factor is None else np.array_equal(factor, cloud.emphasis)
                 clouds[index] = cloud if same else replace(cloud, emphasis=factor)
         return objective.with_clouds(clouds)
+
+    def _seen(self, fresh: dict[int, tuple[Cloud, np.ndarray]]) -> list[Look]:
+        return [Look(cloud, size, 0, self.time) for cloud, size in fresh.values()]

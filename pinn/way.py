@@ -135,7 +135,8 @@ class Way:
         """The kernels that the stages will ask for, each with a number of points."""
         kinds = {(kind, "f32" if dtype == "float32" else "f64") for stage in self.recipe.stages or ()
                  for dtype in self.recipe.dtypes(stage)
-                 for kind in ("loss_and_gradient", *getattr(stage.optimizer, "asks", ()))}
+                 for kind in ("loss_and_gradient", *(("residual",) if self.renewal.looks else ()),
+                              *getattr(stage.optimizer, "asks", ()))}
         patches = zip(self.objective.patches, self.objective.clouds, strict=True)
         return [(patch.program.kernel(*kind), cloud.count) for patch, cloud in patches for kind in sorted(kinds)]
 

@@ -9,6 +9,7 @@ from pinn import (
     MLP,
     Adam,
     Attention,
+    Balance,
     Box,
     Causal,
     Dirichlet,
@@ -199,6 +200,21 @@ def test_weights_fall_with_time_grow_in_training_and_end_at_one(stages, every, m
     assert solution.errors["u"]["relative_l2"] < 0.05
 
 
+def test_every_slab_of_a_march_has_moments_of_its_own(monkeypatch):
+    watch = Watch(monkeypatch)
+    recipe = replace(SMALL, march=2, emphasis=Causal(slabs=4, every=20), stages=[Stage(SSBroyden(), iterations=200)])
+    assert train(PROBLEM, recipe).errors["u"]["relative_l2"] < 0.05
+    # at the start of each the last moments wait
+    assert sum(front.level == 0 and front.weights[-1] < 0.1 for front in watch.fronts) >= 2
+
+
+def test_ways_take_turns_under_an_emphasis_and_are_judged_by_the_same_measure():
+    ways = [Recipe(stages=[SSBroyden()]), Recipe(stages=[LevenbergMarquardt()])]
+    recipe = Recipe(network=MLP(width=8, depth=1), points=64, resample=False, ways=ways, emphasis=Causal(slabs=4, every=10),
+                    weighting=Balance(by="gradient", every=20))
+    assert train(PROBLEM, recipe, seconds=3).errors["u"]["relative_l2"] < 1e-3
+
+
 def test_a_front_that_does_not_move_is_given_up_and_the_run_ends_on_the_even_loss():
     recipe = replace(SMALL, network=MLP(width=2, depth=1), emphasis=Causal(slabs=8, steepness=(1e6,), every=5),
                      stages=[Stage(SSBroyden(), iterations=3000)])
@@ -213,9 +229,10 @@ def test_a_low_loss_is_no_goal_while_moments_are_held_back():
     assert train(PROBLEM, recipe).stop_reason == "30 iterations done"
 
 
-@pytest.mark.parametrize("emphasis", [Causal(slabs=4, every=20), Attention(every=20)])
-def test_the_seed_decides(emphasis):
-    recipe = replace(SMALL, emphasis=emphasis, resample=Adaptive(every=50, candidates=256),
+@pytest.mark.parametrize(("emphasis", "dtype"), [(Causal(slabs=4, every=20), "float64"), (Causal(slabs=4, every=20), "mixed"),
+                                                 (Attention(every=20), "float64")])
+def test_the_seed_decides_in_every_precision(emphasis, dtype):
+    recipe = replace(SMALL, emphasis=emphasis, resample=Adaptive(every=50, candidates=256), dtype=dtype,
                      stages=[Stage(SSBroyden(), iterations=120)])
     one, two = (train(PROBLEM, recipe, seed=3) for _ in range(2))
     np.testing.assert_array_equal(one.theta, two.theta)

@@ -202,6 +202,14 @@ def test_measure_knows_no_units():
     np.testing.assert_allclose(measured(few, fresh).weights, measured(square[1], square[0]).weights)
 
 
+def test_all_even_is_a_fresh_low_discrepancy_cloud_whatever_the_residual():
+    fresh = sample(SQUARE.interior, 1024, sobol, rng())
+    cloud = Adaptive(even=1.0).choose(fresh, peak(fresh), 256, rng())
+    assert np.array_equal(cloud.points, fresh.points[:256])
+    cells = np.floor(cloud.points * 4).astype(int)
+    assert np.all(np.bincount(4 * cells[:, 0] + cells[:, 1], minlength=16) == 16)
+
+
 @pytest.mark.parametrize("wrong", [{"add": -1}, {"add": 1.5}, {"add": True}, {"most": 0}, {"measure": 1}, {"every": 0},
                                    {"power": -1.0}, {"even": 2.0}])
 def test_settings_that_cannot_work_are_refused(wrong):
