@@ -39,8 +39,8 @@ def report(options: argparse.Namespace) -> None:
     }
     for name, optimizer in (("Adam", Adam(1e-3)), ("L-BFGS", LBFGS()), ("self-scaled Broyden", SSBroyden())):
         measured[f"a whole iteration of {name}"] = partial(spent, optimizer, objective, theta)
-    evaluations = {name: iteration(one, objective, theta)[1] for name, one in (("L-BFGS", LBFGS()),
-                                                                               ("self-scaled Broyden", SSBroyden()))}  # fmt: skip
+    second = {"L-BFGS": LBFGS(), "self-scaled Broyden": SSBroyden()}
+    evaluations = {name: iteration(one, objective, theta)[1] for name, one in second.items()}
     rounds = [[call() for call in measured.values()] for _ in range(options.rounds)]
     rows = []
     for name, samples in zip(measured, zip(*rounds, strict=True), strict=True):
