@@ -9,7 +9,9 @@ from typing import Any
 
 import numpy as np
 
+import autodiff as ad
 from pinn.added import Added
+from pinn.errors import PinnError
 from pinn.events import Progress, StageEnded
 from pinn.history import Row
 from pinn.imposition import Imposition
@@ -97,7 +99,7 @@ class Correction:
         end = self.session.end
         self.session.waited(0.0)
         until = min(max(SHORTEST, OPENING * end), 0.5 * end)
-        return (yield from self.run(turns, until, max(until, WINNING * end), NOTHING))
+        return (yield from self.spared(self.run(turns, until, max(until, WINNING * end), NOTHING)))
 
     def due(self, turns: Turns, closing: bool) -> bool:
         """Whether there is something to add to, or to add, and time for it."""
@@ -113,7 +115,17 @@ class Correction:
         else:
             base = Fields(turns.reached, way.supply, np.array(way.best))
         until = session.end if closing else min(session.now + max(SHARE * session.now - self.seconds, 0.0), session.end)
-        return (yield from self.run(turns, until, until, base))
+        return (yield from self.spared(self.run(turns, until, until, base)))
+
+    def spared(self, run: Events) -> Events:
+        """A run whose failures in numbers or memory cost nothing but itself: others solve the problem."""
+        try:
+            return (yield from run)
+        except PinnError:
+            raise
+        except (ad.AutodiffError, np.linalg.LinAlgError, ValueError, MemoryError):
+            self.alone, self.exhausted = False, True
+            return None
 
     def run(self, turns: Turns, until: float, most: float, base: Base, enough: float = -np.inf) -> Events:
         """One correction after the other: until then, and to `most` as long as each wins a lot, down to `enough`."""

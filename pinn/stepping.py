@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+import autodiff as ad
 from pinn.errors import PinnError
 from pinn.events import Progress, StageEnded
 from pinn.history import History
@@ -74,7 +75,10 @@ class Stepping:
             return None
         while reason is None:
             begun, before = session.now, self.reached
-            reason = yield from self._march(slabs, until)
+            try:
+                reason = yield from self._march(slabs, until)
+            except (ad.AutodiffError, np.linalg.LinAlgError, ValueError, MemoryError):  # others solve the problem
+                break
             used = session.now - begun
             if self.reached > before - GROWN or session.now + 2 * used > until:
                 break

@@ -92,6 +92,17 @@ def test_a_run_can_be_stopped_in_its_first_second():
     assert solution.stop_reason == "enough" and np.isfinite(solution.u(x=0.5))
 
 
+@pytest.mark.parametrize("error", [np.linalg.LinAlgError("no"), MemoryError(), ValueError("odd")])
+def test_a_failure_of_features_costs_nothing_but_themselves(monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr("pinn.added.Added.of", fail)
+    way = Recipe(network=MLP(width=6, depth=1), stages=[Stage(SSBroyden(), iterations=100)], points=64, resample=False)
+    solution = solve(poisson(), Recipe(ways=(way,), polish=Polish()), seconds=5, threads=1)
+    assert error_of(solution) < 1e-2
+
+
 def test_polish_can_be_left_out():
     recipe = Recipe(network=MLP(width=4, depth=1), points=32, polish=False,
                     ways=(Recipe(network=MLP(width=4, depth=1), stages=[Stage(Adam(1e-2), iterations=3)], resample=False),))
