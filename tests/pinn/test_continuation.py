@@ -86,7 +86,7 @@ def turned(k):
     ((wave, 3), "at least one"), ((lambda k: k, [1]), "a function that returns one"),
     ((lambda k: wave(k) if k == 1 else turned(k), [1, 2]), "one network goes through all"),
     ((turned, [1, 2], Recipe(march=2)), "for every slab"),
-], ids=str)
+], ids=("no function", "no value", "a word", "a number", "no problem", "another problem", "marching"))
 def test_what_is_no_curriculum_is_refused(given, why):
     with pytest.raises(RecipeError, match=why) as caught:
         curriculum(*given)
