@@ -116,11 +116,21 @@ def ratio(ours: dict[str, Any], theirs: dict[str, Any], level: float, budget: fl
     return "never arrives" if theirs["ended"] < 0.98 * budget else f"> {budget / mine:.0f}"
 
 
+def asked(rows: Sequence[dict[str, Any]]) -> list[str]:
+    """The options that made the runs: budgets may differ, and runs are collected over several calls."""
+    problems: dict[tuple[str, float, int, int], list[str]] = {}
+    for row in rows:
+        problems.setdefault((row["contestant"], row["budget"], row["threads"], row["seed"]), []).append(row["problem"])
+    return [f"run: `--contestants \"{title}\" --seconds {budget:g} --threads {threads} --seeds {seed} --only {' '.join(which)}`"
+            for (title, budget, threads, seed), which in problems.items()]
+
+
 def report(rows: Sequence[dict[str, Any]], options: argparse.Namespace) -> None:
     """The table and the picture of all runs that are there."""
     titles = [c.title for c in CONTESTANTS if any(row["contestant"] == c.title for row in rows)]
     lines = ["# Seconds to an error, from a cold process", ""]
     lines += machine()
+    lines += [f"- {how}" for how in asked(rows)]
     lines += ["- everything counts: interpreter, imports, compiling with empty caches; relative L2 on a dense grid,",
               "  worst field; errors are evaluated afterwards, from snapshots of the parameters",
               "- one thread: seconds of the processor, which other work on the machine does not move; more threads: wall time",

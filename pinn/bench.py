@@ -36,8 +36,8 @@ def bench(names: Sequence[str], seconds: float, seeds: Sequence[int], threads: i
           tell: Callable[[str], Any]) -> Path:  # fmt: skip
     """Solve every problem with every seed for so many seconds, as `pinn solve` would; what is there already is not run again.
 
-    `runs/` gets the summary and the history of each, README.md the table, and each problem a picture of errors against seconds.
-    Raises FileError for names that are no problems.
+    `runs/` gets the summary and the history of each, runs.json all summaries, README.md the table, and each problem a picture
+    of errors against seconds.  Raises FileError for names that are no problems.
     """
     known = names or [name for name, _, _ in available_problems()]
     for name in known:
@@ -51,6 +51,8 @@ def bench(names: Sequence[str], seconds: float, seeds: Sequence[int], threads: i
             rows.append(read_run(Path(name).stem, seed, place))
             tell(told(rows[-1]))
         write_table(rows, seconds, threads, folder)
+        summaries = [{"problem": row["problem"], "seed": row["seed"], **row["summary"]} for row in rows]
+        (folder / "runs.json").write_text(json.dumps(summaries, indent=0) + "\n", encoding="utf-8")
         runs = {row["seed"]: row["history"] for row in rows if row["problem"] == Path(name).stem}
         plots.figure_race(runs, Path(name).stem).savefig(folder / f"{Path(name).stem}.png")
     return folder / "README.md"

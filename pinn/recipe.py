@@ -177,7 +177,7 @@ class Recipe:
 
 
 def default(problem: Problem, network: Any = None) -> Recipe:
-    """The recipe that solves ordinary problems with nothing set: two ways that take turns (results/accuracy/study.md).
+    """The recipe that solves ordinary problems with nothing set: two ways that take turns (compared by benchmarks/study.py).
 
     Self-scaled Broyden with fresh points where the residual is large is quick, and finds layers and fronts.  Levenberg-
     Marquardt on fixed points, from random weights, takes longer to begin, and brings smooth solutions down to rounding: its

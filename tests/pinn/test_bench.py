@@ -22,6 +22,8 @@ def test_runs_once_and_writes_its_table(tmp_path):
     assert [run.name for run in runs] == ["tiny-2s-seed0-threads1", "tiny-2s-seed1-threads1"]
     assert {one.name for one in runs[0].iterdir()} == {"summary.json", "history.csv"}
     assert (out / "tiny.png").stat().st_size > 1000 and len(lines) == 2
+    together = json.loads((out / "runs.json").read_text(encoding="utf-8"))
+    assert together == [json.loads((run / "summary.json").read_text(encoding="utf-8")) for run in runs]
     # what is there is not run again, whatever it says
     summary = json.loads((runs[0] / "summary.json").read_text(encoding="utf-8"))
     summary["errors"]["u"]["relative_l2"] = 0.125
@@ -35,6 +37,8 @@ def test_a_run_that_fails_is_a_line(tmp_path):
     lines: list[str] = []
     text = bench([str(path)], 1.0, [0], 1, tmp_path / "out", lines.append).read_text(encoding="utf-8")
     assert "| broken | 0 |" in text and "broken" in lines[0]
+    one, = json.loads((tmp_path / "out" / "runs.json").read_text(encoding="utf-8"))
+    assert one["problem"] == "broken" and one["seed"] == 0 and one["failed"]
 
 
 def test_what_is_no_problem_is_refused_before_anything_runs(tmp_path):
