@@ -20,7 +20,7 @@ from pinn.networks import (
     Sum,
 )
 from pinn.optimizers import LBFGS, Adam, LevenbergMarquardt, NaturalGradient, NewtonCG, SSBroyden
-from pinn.problem import Problem
+from pinn.problem import Problem, Reference
 from pinn.recipe import Polish, Recipe, Stage
 from pinn.refinement import refine
 from pinn.run import load, main, solve
@@ -31,7 +31,7 @@ from pinn.weighting import Balance
 __all__ = [
     "Adam", "Adaptive", "Attention", "Balance", "Box", "Causal", "D", "Dirichlet", "FourierFeatures", "GatedMLP",
     "Hutchinson", "Initial", "LBFGS", "LevenbergMarquardt", "MLP", "NaturalGradient", "Neumann", "NewtonCG", "PirateNet",
-    "Polish", "Problem", "RandomFeatures", "RandomFourierFeatures", "Recipe", "Residual", "Robin", "SSBroyden", "Separable",
-    "Solution", "Stage", "Sum", "Time", "__version__", "curl", "curriculum", "div", "grad", "laplacian", "load", "main",
-    "normal_derivative", "refine", "solve",
+    "Polish", "Problem", "RandomFeatures", "RandomFourierFeatures", "Recipe", "Reference", "Residual", "Robin", "SSBroyden",
+    "Separable", "Solution", "Stage", "Sum", "Time", "__version__", "curl", "curriculum", "div", "grad", "laplacian", "load",
+    "main", "normal_derivative", "refine", "solve",
 ]  # fmt: skip

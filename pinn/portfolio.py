@@ -15,6 +15,7 @@ TURN = 0.05      # of the time
 SHORTEST = 1.0   # seconds of a turn
 TRIALS = 2       # turns that every way gets
 EXPLORE = 4      # every so many turns one goes to the way that had the least time
+HOPED = 0.5      # of the time that is left, during which a residual may be expected to fall on as it does
 AHEAD = 100.0    # times lower a residual that has come to its end must be for the others to be given up
 POINTS = 4096    # fresh ones at which residuals are compared
 
@@ -22,8 +23,9 @@ POINTS = 4096    # fresh ones at which residuals are compared
 class Turns:
     """The turns of ways: an algorithm portfolio (Huberman, Lukose & Hogg 1997, Science 275) with the residual as the judge.
 
-    Every way gets TRIALS turns; then that way goes on whose residual on fresh points, if it fell on as in its last turn, would
-    be the lowest at the end; every EXPLORE-th turn goes to the way that had the least time.  A single way has no turns.
+    Every way gets TRIALS turns; then that way goes on whose residual on fresh points, if it fell on as in its last turn for
+    half of the time that is left, would be the lowest; every EXPLORE-th turn goes to the way that had the least time.  A single
+    way has no turns.
     """
 
     def __init__(self, ways: Sequence[Way], seconds: float | None, reserve: float = 0.0):
@@ -62,9 +64,9 @@ class Turns:
 
     def promise(self, k: int, now: float) -> float:
         """log10 of the residual that a way would come to, if all the time that is left were its own."""
-        (t, before), (u, after) = self.seen[k][-2:]
+        (t, before), (u, after) = [(0.0, self.first), *self.seen[k]][-2:]
         slope = min((after - before) / max(u - t, 1e-9), 0.0)
-        rest = min(self.seconds - now, 100 * self.length)
+        rest = min(HOPED * (self.seconds - now), 100 * self.length)
         return after + slope * rest
 
     def measure(self, way: Way) -> None:

@@ -182,14 +182,13 @@ def default(problem: Problem, network: Any = None) -> Recipe:
     Self-scaled Broyden with fresh points where the residual is large is quick, and finds layers and fronts.  Levenberg-
     Marquardt on fixed points, from random weights, takes longer to begin, and brings smooth solutions down to rounding: its
     network is one of sines, slow ones with random phases, and it gets twice as many residuals as there are weights.  The cost
-    of both grows with the square of the weights and more, which keeps networks small; a `network` with too many weights is
-    left to the first.
+    of both grows with the square of the weights and more, which keeps networks small, that of the second above all; a `network`
+    with too many weights is left to the first.
     """
     inputs = len(problem.domain.coordinates) + len(problem.domain.periodic)
-    widths = (20, 20) if inputs == 1 else (20, 20, 20)
-    waves = network or MLP(widths, activation="sin", frequency=SLOW)
-    network = network or MLP(widths)
-    weights = network.layout(inputs, len(problem.unknowns)).size
+    waves = network or MLP((20, 20) if inputs == 1 else (20, 20, 20), activation="sin", frequency=SLOW)
+    network = network or MLP((20, 20) if inputs == 1 else (30, 30, 30) if inputs <= FEW else (20, 20, 20))
+    weights = waves.layout(inputs, len(problem.unknowns)).size
     equations = sum(len(term.residuals) for term in problem.terms if term.kind == "equation")
     quick = Recipe(stages=(Stage(Adam(Cosine(5e-3, 500, 5e-4)), iterations=500), Stage(SSBroyden(), name="SSBroyden")))
     exact = Recipe(network=waves, stages=(LevenbergMarquardt(tolerance_loss=1e-3),), resample=False,
@@ -272,10 +271,13 @@ def read_ways(ways: Any, stages: Any) -> tuple[Recipe, ...]:
     return listed
 
 
+INTERIOR = (1, 512, 8192, 8192, 16384)  # points by the number of coordinates: layers and fronts in the plane want many
+
+
 def share_points(points: Points | None, region: Region, names: tuple[str, ...], is_interior: bool) -> int:
     """How many points a region with these terms gets: said by name, or by its dimension.
 
-    The interior gets 512, 4096, 8192, 16384 points in 1, 2, 3, more coordinates; conditions 512, 2048, 4096 in 1, 2, more.
+    The interior gets 512, 8192, 8192, 16384 points in 1, 2, 3, more coordinates; conditions 512, 2048, 4096 in 1, 2, more.
     """
     said = dict(points) if isinstance(points, Mapping) else {} if points is None else {"interior": points}
     kinds = (*names, region.name, *(("interior",) if is_interior else ("conditions",)))
@@ -283,11 +285,11 @@ def share_points(points: Points | None, region: Region, names: tuple[str, ...], 
         if name in said:
             return int(said[name])
     dim = dimension(region)
-    counts = (1, 512, 4096, 8192, 16384) if is_interior else (1, 512, 2048, 4096, 4096)
+    counts = INTERIOR if is_interior else (1, 512, 2048, 4096, 4096)
     count = counts[min(dim, len(counts) - 1)]
     # a number for the interior alone moves the rest with it, as the measure of a boundary moves with the square root
     if not is_interior and "interior" in said and dim:
-        standard = (1, 512, 4096, 8192, 16384)[min(dim + 1, 4)]
+        standard = INTERIOR[min(dim + 1, 4)]
         count = max(16, round(count * (said["interior"] / standard) ** (dim / (dim + 1))))
     return count
 

@@ -278,7 +278,7 @@ def check(problem: Problem, recipe: Recipe | None = None) -> list[tuple[str, lis
         sections.append(("exact solution", [("", "none is given, so no error can be measured", None)]))
     else:
         sections.append(("exact solution, substituted", [
-            (proof.term, "no exact value" if proof.holds is None else
+            (proof.term, proof.method if proof.holds is None else
              f"largest residual {proof.max:.1e}, terms of size {proof.scale:.1e}, by {proof.method}", proof.holds)
             for proof in problem.prove()]))
     return sections

@@ -103,21 +103,22 @@ def training(
         reason = stop_of((yield Compiled(session.seconds_compile))) or reason
     while reason is None:
         way = turns.next(session.now)
-        if way is None:
+        if way is None and (stepping is None or stepping.over or session.now >= turns.seconds):
             break
-        if not way.compiled:
+        if way is not None and not way.compiled:
             session.idle(ahead.wait)
             way.compile()
             reason = stop_of((yield Compiled(way.seconds_compile)))
             if reason is not None:
                 break
-        reason = yield from way.run(turns.until(session.now))
-        if len(ways) > 1 or correction is not None:
-            with timed(stopwatch, ERRORS):
-                turns.measure(way)
-        session.leader = turns.leader
-        if stepping is not None and reason is None and stepping.due(turns):
-            reason = yield from stepping.run()
+        if way is not None:
+            reason = yield from way.run(turns.until(session.now))
+            if len(ways) > 1 or correction is not None:
+                with timed(stopwatch, ERRORS):
+                    turns.measure(way)
+            session.leader = turns.leader
+        if stepping is not None and reason is None and (stepping.due(turns) or way is None):
+            reason = yield from stepping.turn()
             reason = reason or stepping.ended(turns)
         if correction is not None and reason is None and correction.due(turns, closing=False):
             reason = yield from correction.again(turns, closing=False)

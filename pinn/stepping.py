@@ -11,7 +11,7 @@ import numpy as np
 
 import autodiff as ad
 from pinn.errors import PinnError
-from pinn.events import Progress, StageEnded
+from pinn.events import Event, Progress, StageEnded
 from pinn.history import History
 from pinn.march import March
 from pinn.polish import GROWN, NAME, NEARLY, NOTHING, Corrected, Correction
@@ -24,10 +24,14 @@ from pinn.way import Events, Requests, Session, Way, residual_rms, solution_of_m
 
 SLABS = 8              # of equal length, to begin with
 FAILURES = 2           # slabs in a row that are halved
-AFTER, FAR = 0.15, 8.0 # of the time, when it is tried where what is trained has not won so many powers of ten
+AFTER, LATEST = 0.15, 0.5  # of the time, between which a march may begin
+FAR = 8.0              # powers of ten below the first residual: where what is trained promises so many, there is no march
 AGREED = 3.0           # powers of ten below the first residual of the problem that a slab must reach
 LONG = 60.0            # seconds, where no time is given
-SHARE = 0.5            # of the time
+SHARE = 0.5            # of the time that is left
+AHEAD, MORE = 1.0, 0.75  # powers of ten below the best residual of the others, with which slabs get more of the time
+BEHIND = 0.5           # powers of ten above it, with which they are given up
+HOPELESS = 2.0         # times more than there is: a march that would take so long is given up
 BEYOND = 0.25          # of its length, to which a slab is solved behind its end, where least squares are worst
 AS_WELL = 1.0          # powers of ten: a slab that is so much worse than the first gets more features
 LATER = 1.3            # times later a march may end that is more than half done
@@ -35,6 +39,7 @@ EASY = 0.3             # of the time of a slab, within which one that lets the n
 
 
 Answer = Generator[Any, Any, "tuple[Corrected | None, float, str | None, Correction | None]"]
+Pausing = Generator[Event | None, Requests | None, Any]  # events, and None where others may have a turn
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,53 +54,94 @@ class Stepping:
     """A march (see pinn.march) whose slabs are as long as random features by themselves can follow.
 
     Block time marching: Dong & Li 2021, section 2.3.  A slab that Gauss-Newton does not solve is halved, one that is solved
-    at once is followed by a longer one.
+    at once is followed by a longer one.  It takes turns with what is trained, slab by slab, until one is clearly behind.
     """
 
     def __init__(self, session: Session, recipe: Recipe, polish: Polish, turns: Turns, rng: np.random.Generator):
         self.session, self.recipe, self.polish, self.turns, self.rng = session, recipe, polish, turns, rng
         self.march: March | None = None
         self.slabs: list[Slab] = []
-        self.tried = False
         self.reached = np.inf  # log10 of the residual over all slabs, once the end is reached
+        self.over = False
+        self.spent = 0.0       # seconds
+        self._started, self._begun, self._worst = np.inf, 0.0, -np.inf
+        self._run: Pausing | None = None
+
+    @property
+    def now(self) -> float:
+        """Seconds of its own, during a turn."""
+        return self.spent + self.session.now - self._begun
 
     def due(self, turns: Turns) -> bool:
-        """Whether it is time to try: once, where what is trained has not come far in its first turns."""
-        begins = AFTER * self.session.end if np.isfinite(self.session.end) else LONG
-        return not self.tried and self.session.now >= begins and turns.reached > turns.first - FAR
+        """Whether it is its turn: first where what is trained does not promise to come far, then for a share of the time.
 
-    def run(self) -> Events:
-        """March to the end of the time, if it can be done, and again in shorter slabs if there is time: the reason to stop."""
+        It is over when the residual of what is trained has fallen below that of a slab.
+        """
+        session = self.session
+        if self._run is None:
+            begins, latest = (AFTER * session.end, LATEST * session.end) if np.isfinite(session.end) else (LONG, np.inf)
+            promised = min((turns.promise(k, session.now) for k, seen in enumerate(turns.seen) if seen), default=np.inf)
+            return not self.over and begins <= session.now <= latest and promised > turns.first - FAR
+        if self.reached == np.inf and turns.reached < self._worst - BEHIND:
+            self.over = True
+        share = MORE if -np.inf < self._worst < turns.reached - AHEAD else SHARE
+        return not self.over and self.spent <= share * (session.now - self._started)
+
+    def turn(self) -> Events:
+        """March on by a slab: the reason to stop it all, or None."""
+        session = self.session
+        self._begun = session.now
+        if self._run is None:
+            self._started, self._run = session.now, self._marches()
+        requests: Requests | None = None
+        reason = None
+        while True:
+            try:
+                event = self._run.send(requests)
+            except StopIteration as end:
+                self.over, reason = True, end.value
+                break
+            if event is None:
+                break
+            requests = yield event
+        self.spent += session.now - self._begun
+        return reason
+
+    def _marches(self) -> Pausing:
+        """March to the end of the time, if it can be done, and again in shorter slabs if there is time: the reason to stop.
+
+        None is yielded after every slab.
+        """
         session, slabs, reason = self.session, SLABS, None
-        self.tried = True
-        until = session.now + SHARE * (session.end - session.now) if np.isfinite(session.end) else session.now + LONG
+        until = SHARE * (session.end - session.now) if np.isfinite(session.end) else LONG
         try:
             edges(session.problem, 1)
         except PinnError:
             return None
         while reason is None:
-            begun, before = session.now, self.reached
+            begun, before = self.now, self.reached
             try:
-                reason = yield from self._march(slabs, until)
+                hopeless, reason = yield from self._march(slabs, until)
             except (ad.AutodiffError, np.linalg.LinAlgError, ValueError, MemoryError):  # others solve the problem
                 break
-            used = session.now - begun
-            if self.reached > before - GROWN or session.now + 2 * used > until:
+            used = self.now - begun
+            if hopeless or self.reached > before - GROWN or self.now + 2 * used > until:
                 break
             slabs *= 2
         return reason
 
-    def _march(self, slabs: int, until: float) -> Events:
-        """One march, which begins with so many slabs: the reason to stop the whole run, or None."""
-        session, problem = self.session, self.session.problem
+    def _march(self, slabs: int, until: float) -> Pausing:
+        """One march that begins with so many slabs: whether it takes far too long, and the reason to stop it all or None."""
+        problem = self.session.problem
         low, high = edges(problem, 1)
         march, found_slabs = March(problem, self.recipe.impose, [low]), list[Slab]()
-        length, moment, reason, before, failed = (high - low) / slabs, low, None, None, 0
+        length, moment, reason, before, failed, hopeless = (high - low) / slabs, low, None, None, 0, False
+        self._worst = -np.inf
         while reason is None and moment < high - 1e-9 * (high - low):
-            if session.now > until * (LATER if moment > 0.5 * (low + high) else 1.0):
+            if self.now > until * (LATER if moment > 0.5 * (low + high) else 1.0):
                 break
             end = min(moment + length, high) if high - moment > 1.5 * length else high
-            share = (until - session.now) * (end - moment) / (high - moment)
+            share = (until - self.now) * (end - moment) / (high - moment)
             name = f"{problem.domain.time} {moment:g} to {end:g}"
             enough = found_slabs[0].found.reached + AS_WELL if found_slabs else -np.inf
             found, used, reason, before = yield from self._slab(march, end, share, name, before, enough)
@@ -104,15 +150,18 @@ class Stepping:
             if found is None:
                 length, before = 0.5 * (end - moment), None  # and another look at the frequencies
                 failed += 1
-                if failed > FAILURES:
+                hopeless = used * (high - moment) / length > HOPELESS * max(until - self.now, 0.0)
+                if failed > FAILURES or hopeless:
                     break
+                yield None
                 continue
             failed = 0
             march.add(found.supply, found.weights)
             found_slabs.append(Slab(found, end - moment))
             if used < EASY * share and end < high and length < (high - low) / slabs:
                 length = 2 * (end - moment)
-            moment = end
+            moment, self._worst = end, max(self._worst, found.reached)
+            yield None
         told = f"given up at {problem.domain.time} = {moment:g}"
         if moment >= high - 1e-9 * (high - low):
             squares = sum(slab.length * 10.0 ** (2 * slab.found.reached) for slab in found_slabs) / (high - low)
@@ -120,7 +169,8 @@ class Stepping:
             told = f"residual on fresh points 1e{reached:.1f}"
             if reached < self.reached:
                 self.reached, self.march, self.slabs = reached, march, found_slabs
-        return stop_of((yield StageEnded(f"{NAME} in {len(found_slabs)} slabs", told))) or reason
+        reason = stop_of((yield StageEnded(f"{NAME} in {len(found_slabs)} slabs", told))) or reason
+        return hopeless, reason
 
     def _slab(self, march: March, end: float, seconds: float, name: str, before: Correction | None, enough: float) -> Answer:
         """(the fields up to `end` or None, seconds used, the reason to stop it all or None, what found them)."""

@@ -1,9 +1,10 @@
 """How far a solution can be trusted, judged without knowing the answer: fresh residuals, and the linearised error equation.
 
 If u + e is the solution, then r(u) + r'(u) e = 0 up to the square of e.  e is sought among what the network could still do and
-what random waves can, under the same conditions; the part of the residual that none of them explains is put on top:
+what random waves can, under the same conditions.  What none of them explains is put on top: as if it were amplified like what
+was found, and where it is more than a small part, like those waves f that are amplified most,
 
-    estimate = |e| / |u| * |r| / |r'(u) e|
+    estimate^2 = (|e| |r| / |r'(u) e|)^2 + max_f |f|^2 / |r'(u) f|^2 * |r + r'(u) e|^2,    all relative to |u|.
 
 It is an estimate, no bound.  A residual of which little is explained, one that is larger between the points of training, and
 directions in which the equations say nothing are told as such, and no such solution is trusted.
@@ -33,6 +34,8 @@ WEIGHTS = 1_300      # of a network, above which its own directions are left out
 MANY = 12            # coordinates, above which nothing is judged
 ROUNDING = 1e-15     # relative error that any solution has
 TRUSTED, FAILED = 1e-2, 0.3   # estimates of relative errors
+NOISE = 0.95         # of the square of the residual: where so much is explained, the rest is amplified as that
+SEEN = 1e-4          # of the largest: smaller combinations of functions are rounding
 BETWEEN = 10.0       # times larger a residual on fresh points may be than on those of training
 EXPLAINED = 0.5      # of the square of the residual, at least
 SMOOTH, NULL = 40, 3e-5       # smooth directions that are looked at; what counts as no answer of the equations, of the largest
@@ -175,7 +178,24 @@ def linearised(
     amplified = whole / answered if answered else 1.0
     estimate = {name: max(float(np.linalg.norm(part[:, seen] / length[seen] @ c)) * amplified, ROUNDING)
                 for name, part in fields.items()}
+    if explained < NOISE:
+        rest = float(np.linalg.norm(matrix @ c + r))
+        estimate = {name: float(np.hypot(one, rest * unexplained)) for (name, one), unexplained in zip(
+            estimate.items(), amplifications(matrix, [part[:, seen] / length[seen] for part in fields.values()]), strict=True)}
     return estimate, explained, bound, bool(answers[-1] < NULL * answers[0])
+
+
+def amplifications(matrix: np.ndarray, fields: Sequence[np.ndarray]) -> list[float]:
+    """By unknown, the size of that function among all combinations whose residual has the size one and which is the largest.
+
+    `matrix` holds the residuals, `fields` the values of each unknown, of the functions that are combined, in columns.
+    """
+    _, s, vt = scipy.linalg.svd(np.concatenate(list(fields)), full_matrices=False, check_finite=False)
+    kept = int(np.count_nonzero(s > SEEN * s[0]))
+    directions = (vt[:kept] / s[:kept, None]).T
+    _, answers, vt = scipy.linalg.svd(matrix @ directions, full_matrices=False, check_finite=False)
+    worst = directions @ vt[-1] / max(float(answers[-1]), 1e-300)
+    return [float(np.linalg.norm(part @ worst)) for part in fields]
 
 
 def rows_at(supply: Supply, name: str, theta: np.ndarray, symbols: dict[ad.Node, np.ndarray], count: int) -> np.ndarray:

@@ -17,7 +17,7 @@ from pinn.geometry.grid import check_points, tensor_grid
 from pinn.geometry.names import check_names
 from pinn.geometry.piece import Piece, Side, whole
 from pinn.geometry.region import Region
-from pinn.geometry.side import find_axis, find_side
+from pinn.geometry.side import find_axis, find_side, read_point
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -86,6 +86,12 @@ class Box:
         axis = find_axis(side, self.coordinates, self.boundary.faces)
         piece = self._piece(find_side(axis, side[axis], self.bounds[axis], axis in self.periodic))
         return Region(piece.name, self.coordinates, (piece,))
+
+    def point(self, **place: Any) -> Region:
+        """A single point of the closed box, `point(x=0, y=0)`.  Raises `GeometryError` (code `point`)."""
+        x = read_point(place, self.bounds)
+        name = ", ".join(f"{axis}={number(value)}" for axis, value in zip(self.coordinates, x, strict=True))
+        return Region(name, self.coordinates, (whole(name, Brick(x, x)),))
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Which of the points `(n, dim)` are in the closed box, `(n,)` of bool.  Raises `GeometryError` (code `points`)."""

@@ -62,6 +62,9 @@ class Domain(Protocol):
     def face(self, **side: Any) -> Region:
         """The points where one coordinate is at its side, `face(x=0)`.  Raises `GeometryError` (code `face`)."""
 
+    def point(self, **place: Any) -> Region:
+        """A single point of space, `point(x=0, y=0)`, at all times.  Raises `GeometryError` (code `point`)."""
+
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Which of the points `(n, dim)` belong to the closed domain, `(n,)` of bool."""
 

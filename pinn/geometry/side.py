@@ -1,4 +1,4 @@
-"""Looking up a face by what the user wrote, `face(x=0)`, with an answer to every way of getting it wrong."""
+"""Looking up a face or a point by what the user wrote, `face(x=0)`, with an answer to every way of getting it wrong."""
 
 from __future__ import annotations
 
@@ -51,6 +51,23 @@ def find_side(axis: str, value: Any, bounds: Bounds, periodic: bool) -> Side:
             return Side(axis, side, sign)
     raise GeometryError(f"{asked} is {'inside' if a < place < b else 'outside'}; {sides}", where=where,
                         why="a face is where a coordinate is at its lower or upper side", fix=fix, code="face")
+
+
+def read_point(place: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> tuple[float, ...]:
+    """The coordinates of a point, each given by name, inside their bounds.  Raises `GeometryError` (code `point`)."""
+    asked = ", ".join(f"{name}={reprlib.repr(value)}" for name, value in place.items())
+    fix = f"domain.point({', '.join(f'{name}={number(a)}' for name, (a, _) in bounds.items())})"
+    if set(place) != set(bounds):
+        raise GeometryError(f"point({asked}) is no point", code="point", fix=fix,
+                            why=f"a point has one value for each of {', '.join(bounds)}")
+    found = []
+    for name, (a, b) in bounds.items():
+        value = _finite(place[name])
+        if value is None or not a <= value <= b:
+            raise GeometryError(f"point({asked}) is not in the domain", code="point", fix=fix,
+                                why=f"{name} is a number from {number(a)} to {number(b)}")
+        found.append(float(value))
+    return tuple(found)
 
 
 def _finite(value: Any) -> float | None:

@@ -90,6 +90,11 @@ class SpaceTime:
         face = self.space.face(**side)
         return self._extend(face.name, face, self.clock.interior)
 
+    def point(self, **place: Any) -> Region:
+        """A point of space at all times, `point(x=0, y=0)`.  Raises `GeometryError` (code `point`)."""
+        point = self.space.point(**place)
+        return self._extend(point.name, point, self.clock.interior)
+
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Which of the points `(n, dim)` belong to both, `(n,)` of bool.  Raises `GeometryError` (code `points`)."""
         points = check_points(points, len(self.coordinates))

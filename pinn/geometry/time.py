@@ -16,7 +16,7 @@ from pinn.geometry.grid import check_points, tensor_grid
 from pinn.geometry.names import check_names
 from pinn.geometry.piece import Side, whole
 from pinn.geometry.region import Region
-from pinn.geometry.side import find_axis, find_side
+from pinn.geometry.side import find_axis, find_side, read_point
 from pinn.geometry.spacetime import SpaceTime
 
 
@@ -86,6 +86,12 @@ class Time:
         """The first or last moment, `face(t=0)`.  Raises `GeometryError` (code `face`)."""
         axis = find_axis(side, self.coordinates, self.initial.faces + self.final.faces)
         return self._moment(find_side(axis, side[axis], self.interval, periodic=False))
+
+    def point(self, **place: Any) -> Region:
+        """A moment, `point(t=0.5)`.  Raises `GeometryError` (code `point`)."""
+        x = read_point(place, self.bounds)
+        name = f"{self.name}={number(x[0])}"
+        return Region(name, self.coordinates, (whole(name, Brick(x, x)),))
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Which of the points `(n, 1)` are in the closed interval, `(n,)` of bool.  Raises `GeometryError` (code `points`)."""

@@ -24,6 +24,7 @@ from pinn.jetspace import JetSpace, call
 from pinn.problem import Problem
 
 AGREE = 1e-9       # of the size of the data: as much data may differ where two conditions meet
+SEAM = 1e-6        # of their size: as much data, or derivatives that the equations ask for, may jump where a period ends
 SAMPLES = 64       # points of a face at which data are compared
 MOST_NODES = 4000  # of a lift: beyond, interpolating the data takes longer than learning them
 MOST_FACES = 12    # with data of one field: a product of more factors is small nearly everywhere
@@ -196,7 +197,7 @@ def read(unknown: str, problem: Problem, frame: Frame) -> tuple[list[Functional]
             reason = "only values, slopes and combinations of both with constant factors can be built in"
         else:
             value = smooth(said, term, frame)
-            reason = value if isinstance(value, str) else ""
+            reason = value if isinstance(value, str) else seam(value, unknown, problem, frame)
         for piece in term.region.pieces:
             why = reason or whole_face(piece, frame)
             if why:
@@ -254,6 +255,24 @@ def smooth(said: Prescribed, term: Term, frame: Frame) -> ad.Array | str:
         if (node.dtype.kind == "b" and node.args) or node.op.sort == "select" or getattr(node.op, "avoid", ()):
             return "its data have kinks, which would stay in every derivative of the field"
     return array
+
+
+def seam(value: ad.Array, unknown: str, problem: Problem, frame: Frame) -> str:
+    """Why data are not smooth where a periodic axis ends, as far as the equations see; "" if they are."""
+    for axis in frame.domain.periodic:
+        order = max((index.count(axis) for term in problem.terms if term.kind == "equation"
+                     for index in term.demands.get(unknown, ())), default=0)  # fmt: skip
+        derivative, (low, high) = value, frame.domain.bounds[axis]
+        for k in range(order):
+            derivative = frame.space.derivative(derivative, (axis,)) if k else value
+            points = frame.points({axis: 0})
+            there, size = points.copy(), frame.values([derivative], frame.points({}))
+            there[:, frame.space.coordinates.index(axis)] = high
+            jump = np.abs(frame.values([derivative], points) - frame.values([derivative], there)).max()
+            if jump > SEAM * max(float(np.abs(size).max()), jump):
+                what = "its data jump" if k == 0 else f"derivative {k} by {axis} of its data jumps"
+                return f"{what} by {jump:.1e} from {axis} = {high:g} to {low:g}, and a kink that is built in would stay"
+    return ""
 
 
 # -- data that meet

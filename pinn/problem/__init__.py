@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pinn.problem.exact import Exact
 from pinn.problem.proof import Proof
+from pinn.problem.reference import Reference
 from pinn.problem.slab import edges, slab
 from pinn.problem.statement import Problem
 
-__all__ = ["Exact", "Problem", "Proof", "edges", "slab"]
+__all__ = ["Exact", "Problem", "Proof", "Reference", "edges", "slab"]

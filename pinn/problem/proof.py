@@ -14,6 +14,7 @@ from pinn.geometry import Domain
 from pinn.jetspace import Index, JetSpace
 from pinn.problem.differences import differentiate
 from pinn.problem.exact import Exact
+from pinn.problem.reference import Reference
 
 ROUNDING = 1e-8  # of the size of the terms of a residual: what closed forms leave, fourth derivatives included
 WORST = 1e-3     # differences that know less than this cannot prove anything
@@ -49,8 +50,11 @@ def substitute_exact(exact: Exact, terms: Sequence[Term], domain: Domain, n: int
         names = [f"{term.name}, {i + 1}" if len(term.residuals) > 1 else term.name for i in range(len(term.residuals))]
         method = "differences" if graphs is None else "derivatives"
         known = exact.answer({name: points[:, i] for i, name in enumerate(domain.coordinates)})
-        if not set(term.demands) <= set(known):
-            table += [Proof(name, np.nan, np.nan, np.nan, np.nan, "no exact value", None) for name in names]
+        if isinstance(exact.function, Reference) or not set(term.demands) <= set(known):
+            why = "no exact value"
+            if isinstance(exact.function, Reference):
+                why = f"a numerical reference, known to {exact.function.error:.1e}"
+            table += [Proof(name, np.nan, np.nan, np.nan, np.nan, why, None) for name in names]
             continue
         both = np.concatenate([points, inside])
         jets = _differenced(exact, domain, both, wanted) if graphs is None else _derived(graphs, exact.space, both, wanted)

@@ -235,9 +235,9 @@ def test_what_is_left_open_comes_from_the_default():
 
 def test_points_are_shared_by_name_or_by_dimension():
     domain = Box(x=(0, 1), y=(0, 1))
-    assert share_points({}, domain.interior, ("poisson",), True) == 4096
+    assert share_points({}, domain.interior, ("poisson",), True) == 8192
     assert share_points({}, domain.boundary, ("Dirichlet(u)",), False) == 512
-    assert share_points(1024, domain.boundary, ("Dirichlet(u)",), False) == 256  # a quarter inside, half on the boundary
+    assert share_points(2048, domain.boundary, ("Dirichlet(u)",), False) == 256  # a quarter inside, half on the boundary
     assert share_points({"Dirichlet(u)": 7}, domain.boundary, ("Dirichlet(u)",), False) == 7
     assert share_points({"boundary": 9}, domain.boundary, ("Dirichlet(u)",), False) == 9
     assert share_points({}, Box(x=(0, 1)).boundary, ("Dirichlet(u)",), False) == 1

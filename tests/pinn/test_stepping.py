@@ -37,8 +37,13 @@ def stepped(problem, seconds=60.0):
     turns = Turns([Way(session, recipe.each[0], tuple(rng.spawn(3)))], None)
     stepping = Stepping(session, recipe, Polish(), turns, rng)
     session.waited(0.0)
-    assert not stepping.tried
-    return stepping, list(stepping.run())
+    seen, turned = [], 0
+    assert not stepping.over
+    while not stepping.over:
+        seen += list(stepping.turn())
+        turned += 1
+    assert turned >= len(stepping.slabs)
+    return stepping, seen
 
 
 def test_slab_by_slab(tmp_path):
@@ -66,7 +71,24 @@ def test_slab_by_slab(tmp_path):
 def test_what_cannot_be_marched_is_not():
     problem = Problem("u", Box(x=(0, 1)), [lambda u: u.xx - 1], [Dirichlet(u=0)])
     stepping, seen = stepped(problem, 4.0)
-    assert seen == [] and stepping.reached == np.inf and stepping.tried
+    assert seen == [] and stepping.reached == np.inf
+
+
+def test_a_march_is_over_when_training_is_better():
+    recipe = complete(Recipe(network=MLP(width=4, depth=1)), pendulum())
+    rng = np.random.default_rng(0)
+    session = Session(pendulum(), 60.0, 0, 1)
+    turns = Turns([Way(session, recipe.each[0], tuple(rng.spawn(3)))], None)
+    stepping = Stepping(session, recipe, Polish(features=100), turns, rng)
+    session.waited(0.0)
+    assert not stepping.due(turns)  # not before what is trained had its turns
+    while not stepping.slabs and not stepping.over and stepping._worst == -np.inf:
+        list(stepping.turn())
+    turns.seen[0] = [(1.0, stepping._worst + 5.0)]
+    stepping.spent = 0.0
+    assert stepping.due(turns)
+    turns.seen[0] = [(1.0, stepping._worst - 1.0)]
+    assert not stepping.due(turns) and stepping.over
 
 
 @pytest.mark.parametrize("march", [(0.2, 0.5)])

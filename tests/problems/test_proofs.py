@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pinn import Reference
 from pinn.problem.checks import closed_points
 
 PROBLEMS = Path(__file__).parents[2] / "problems"
@@ -18,8 +19,12 @@ MODULES = sorted(
 
 @pytest.mark.parametrize("module", MODULES)
 def test_the_exact_solution_is_proven_by_substitution(module):
-    for row in importlib.import_module(module).problem().prove():
-        assert row.holds and row.method == "derivatives", row
+    problem = importlib.import_module(module).problem()
+    for row in problem.prove():
+        if isinstance(problem.exact.function, Reference):  # proves nothing: test_numerical.py
+            assert row.holds is None and "reference" in row.method, row
+        else:
+            assert row.holds and row.method == "derivatives", row
 
 
 @pytest.mark.parametrize("module", MODULES)
