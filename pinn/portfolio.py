@@ -64,7 +64,7 @@ class Turns:
 
     def promise(self, k: int, now: float) -> float:
         """log10 of the residual that a way would come to, if all the time that is left were its own."""
-        (t, before), (u, after) = [(0.0, self.first), *self.seen[k]][-2:]
+        (t, before), (u, after) = self.seen[k][-2 if len(self.seen[k]) > 1 else -1], self.seen[k][-1]
         slope = min((after - before) / max(u - t, 1e-9), 0.0)
         rest = min(HOPED * (self.seconds - now), 100 * self.length)
         return after + slope * rest
