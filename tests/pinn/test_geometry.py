@@ -467,6 +467,27 @@ def test_bad_periodic(periodic):
     assert "x, y" in failure("periodic", lambda: Box(x=(0, 1), y=(0, 1), periodic=periodic))
 
 
+def test_single_points():
+    plate = Box(x=(0, 2), y=(-1, 1))
+    corner = plate.point(y=-1, x=0)
+    points = corner.sample(100, sobol, np.random.default_rng(0))
+    assert points.x.tolist() == [[0.0, -1.0]] and corner.measure == 1 and corner.name == "x=0, y=-1" and not corner.faces
+    gauge = (plate * Time(t=(0, 3))).point(x=1.5, y=0)
+    points = gauge.sample(8, sobol, np.random.default_rng(0)).x
+    assert len(points) == 8 and np.all(points[:, :2] == [1.5, 0]) and len(set(points[:, 2])) == 8 and gauge.measure == 3
+    assert Time(t=(0, 3)).point(t=0.5).sample(4, sobol, np.random.default_rng(0)).x.tolist() == [[0.5]]
+
+
+def test_points_that_do_not_exist():
+    plate = Box(x=(0, 2), y=(-1, 1))
+    assert "one value for each of x, y" in failure("point", lambda: plate.point(x=0))
+    assert "domain.point(x=0, y=-1)" in failure("point", lambda: plate.point(x=0, y=3))
+    for bad in ({}, {"x": 0, "y": 0, "z": 0}, {"x": np.nan, "y": 0}, {"x": "0", "y": 0}, {"x": True, "y": 0}):
+        failure("point", lambda bad=bad: plate.point(**bad))
+    failure("point", lambda: (plate * Time(t=(0, 1))).point(x=0, y=0, t=0))
+    failure("point", lambda: Time(t=(0, 1)).point(t=2))
+
+
 def test_faces_that_do_not_exist():
     domain = Box(x=(-1, 1), y=(0, 1), periodic="y") * Time(t=(0, 1))
     assert "x = 0.5 is inside; the sides are x = -1 and x = 1" in failure("face", lambda: domain.face(x=0.5))

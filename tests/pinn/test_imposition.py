@@ -114,6 +114,28 @@ def test_the_value_at_an_insulated_end_is_free():
     assert np.all(np.abs(one - two) > 1e-4)
 
 
+SEAMS = {  # data on a ring, and the order up to which they are smooth where it closes
+    "a jump": (lambda x: x, 0), "a kink": (lambda x: (x - np.pi) ** 2, 1), "a bent slope": (
+        lambda x: x * (x - 2 * np.pi) * np.sin(x), 2), "smooth": (np.sin, 9)}
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", SEAMS)
+def test_a_kink_where_a_period_ends_is_not_built_in(name, order):
+    """A derivative that the equation asks for must exist: what is one order below it must go on across the seam."""
+    data, smooth_to = SEAMS[name]
+
+    def equation(u):
+        return u.t + sum((getattr(u, "x" * k) for k in range(1, order + 1)), start=0 * u)
+
+    problem = Problem("u", RING, [equation], [Initial(u=data)])
+    built = impose(problem)
+    if order <= smooth_to:
+        assert built.held and not built.notes
+    else:
+        assert not built.held and "would stay" in built.notes[0] and "from x = 6.28319 to 0" in built.notes[0]
+
+
 PARTLY = {
     "a lid that jumps": (SQUARE, [
         Dirichlet(u=1, on=SQUARE.face(y=0.5)), Dirichlet(u=0, on=SQUARE.face(x=-1) | SQUARE.face(x=2) | SQUARE.face(y=0))],

@@ -7,11 +7,27 @@ import json
 import numpy as np
 import pytest
 
-from pinn import LBFGS, MLP, Adam, Box, Dirichlet, Initial, Polish, Problem, Recipe, SSBroyden, Stage, Time, load, solve
+from pinn import (
+    LBFGS,
+    MLP,
+    Adam,
+    Box,
+    Dirichlet,
+    Initial,
+    Polish,
+    Problem,
+    RandomFeatures,
+    Recipe,
+    SSBroyden,
+    Stage,
+    Time,
+    load,
+    solve,
+)
 from pinn.linear import Rows
 from pinn.run import find_problem, load_problem
 from pinn.supply import Supply
-from pinn.verdict import EXPLAINED, FAILED, TRUSTED, pronounce
+from pinn.verdict import EXPLAINED, FAILED, TRUSTED, amplifications, pronounce
 
 
 def way(*stages, network=None, points=256, **more) -> Recipe:
@@ -42,6 +58,32 @@ def test_nothing_is_trusted_that_is_ten_times_worse_than_it_says(name, how):
     assert verdict.word != "trust" or true < 10 * TRUSTED
     assert verdict.word == "trust" or true > TRUSTED / 100  # nor is everything doubted
     assert true <= 30 * estimate
+
+
+def test_the_worst_amplification_by_unknown():
+    """Of e'' + 40 e and f on sines of which one is nearly a solution, that one is found, with its size in each unknown."""
+    x = np.linspace(0, 1, 200)
+    waves = np.sin(np.pi * np.outer(x, [1, 2, 3]))
+    answers = waves * (40 - np.pi**2 * np.array([1, 2, 3]) ** 2)
+    matrix = np.zeros((400, 6))
+    matrix[:200, :3], matrix[200:, 3:] = answers, waves
+    u, v = np.concatenate([waves, 0 * waves], axis=1), np.concatenate([0 * waves, waves], axis=1)
+    found = amplifications(matrix, [u, v])
+    assert found[0] == pytest.approx(1 / (40 - 4 * np.pi**2), rel=1e-6) and found[1] < 1e-6
+    # linear combinations of the same functions know nothing more
+    mixed = np.random.default_rng(0).normal(size=(6, 9))
+    assert amplifications(matrix @ mixed, [u @ mixed, v @ mixed]) == pytest.approx(found, rel=1e-6, abs=1e-6)
+
+
+def test_an_unexplained_error_that_grows_is_feared():
+    """u_t = 6 u with an error far rougher in x than any wave that is tried: what it does in time is what waves do."""
+    problem = Problem("u", Box(x=(0, 1)) * Time(t=(0, 1)), [lambda u: u.t - 6 * u], [Initial(u=lambda x: 1 + x)],
+                      exact=lambda x, t: (1 + x) * np.exp(6 * t))
+    network = RandomFeatures(200, (150.0, 4.0))
+    solution = solve(problem, Recipe(network=network, ways=(Recipe(network=network, points=400, resample=False,
+                     stages=[Stage(Adam(1e-2), iterations=20)]),), polish=False), seconds=5, threads=1)
+    true, verdict = solution.errors["u"]["relative_l2"], solution.verdict
+    assert true <= 10 * verdict.estimate["u"]
 
 
 def test_a_forgotten_condition_is_noticed():
