@@ -10,6 +10,9 @@ import scipy
 from pinn.errors import RecipeError
 from pinn.sampling import Cloud
 
+MOST, DOUBLINGS = 32_768, 2  # points of a region, up to which they are doubled where nobody says how many, and how often
+DENSER = 2     # times more candidates than these, at least
+
 
 @dataclass(frozen=True)
 class Adaptive:
@@ -44,10 +47,16 @@ class Adaptive:
                 "0, power and floor are not negative, even is a share, measure is True or False",
                 fix="Adaptive(every=500, candidates=16384, power=1.0, floor=1.0, even=0.25)")
 
-    def renew(self, old: Cloud, fresh: Cloud, size: np.ndarray, rng: np.random.Generator) -> Cloud:
-        """The points that follow `old` ones, given the size of the residual `(points,)` at each of the `fresh`."""
-        cloud = self.extend(old, fresh, size, rng) if self.add else self.choose(fresh, size, old.count, rng)
+    def renew(self, old: Cloud, fresh: Cloud, size: np.ndarray, rng: np.random.Generator, times: int = 1) -> Cloud:
+        """The points that follow `old` ones, `times` as many, given the size of the residual `(points,)` at `fresh` ones."""
+        cloud = self.extend(old, fresh, size, rng) if self.add else self.choose(fresh, size, times * old.count, rng)
         return measured(cloud, fresh) if self.measure and cloud is not old else cloud
+
+    def grown(self, count: int) -> int:
+        """What so many points, of which nobody said how many, may have become in the end."""
+        for _ in range(0 if self.add else DOUBLINGS):
+            count *= 2 if 2 * count <= MOST else 1
+        return count
 
     def kept(self, old: Cloud) -> int:
         """How many of the old points stay, in front of the new ones."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from pinn.adaptive import DENSER
 from pinn.objective import Patch, patches_of
 from pinn.optimizers import LBFGS, LevenbergMarquardt, NaturalGradient, NewtonCG, QuasiNewton
 from pinn.problem import Problem
@@ -62,7 +63,9 @@ def footprint(problem: Problem, recipe: Recipe, supply: Supply, threads: int = 1
     dtypes = sorted({dtype for stage in recipe.stages or () for dtype in recipe.dtypes(stage)}) or ["float64"]
     points = columns = fresh = residuals = 0
     workspace = 0
-    for patch, count in zip(patches, counts, strict=True):
+    for patch, first in zip(patches, counts, strict=True):
+        grows = patch.is_interior and recipe.adaptive is not None and not recipe.points
+        count = recipe.adaptive.grown(first) if grows and recipe.adaptive is not None else first
         row, packed = row_of(patch) + emphasised, sum(np.dtype(dtype).itemsize for dtype in dtypes)
         columns_each = width_of(patch) * (DOUBLE + packed)
         points, columns = points + count * row, columns + count * columns_each
@@ -71,6 +74,7 @@ def footprint(problem: Problem, recipe: Recipe, supply: Supply, threads: int = 1
         workspace = max(workspace, patch.program.kernel("loss_and_gradient", real).workspace_bytes(count))
         if patch.is_interior:
             drawn = max(count, recipe.adaptive.candidates) if recipe.adaptive is not None else count
+            drawn = drawn if count == first else max(drawn, DENSER * count)
             # coordinates of the cube and of the domain, and the table a second time while it is put together
             fresh += drawn * (2 * row + columns_each + width_of(patch) * DOUBLE + 2 * len(patch.owners) * DOUBLE)
     size = supply.layout.size

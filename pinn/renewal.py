@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from pinn.adaptive import Adaptive
+from pinn.adaptive import DENSER, Adaptive
 from pinn.emphasis import Emphasis, Look, Span
 from pinn.objective import Objective
 from pinn.problem import Problem
@@ -33,7 +33,7 @@ class Renewed:
 
 
 class Renewal:
-    """The rhythm of a way, and what it has learned of its points: it changes only in `enter`, `renew` and `release`."""
+    """The rhythm of a way, and what it has learned of its points: it changes only in `enter`, `renew`, `grow` and `release`."""
 
     def __init__(self, recipe: Recipe, problem: Problem, rng: np.random.Generator):
         self.recipe, self.rng = recipe, rng
@@ -46,6 +46,8 @@ class Renewal:
             self.time = problem.domain.coordinates.index(time), begin, end
         self.every: dict[str, int] = {}
         self.marks: dict[str, int] = {}
+        self.times = 1               # so many times more points at the next renewal
+        self.most: int | None = None  # what they may become
 
     def enter(self, is_last: bool) -> None:
         """A stage begins; points are drawn anew only in the last."""
@@ -56,6 +58,18 @@ class Renewal:
                 BALANCE: (recipe.weighting.every or 0) if isinstance(recipe.weighting, Balance) else 0}
         self.every = {part: every for part, every in said.items() if every}
         self.marks = dict.fromkeys(said, 0)
+
+    def grow(self, objective: Objective) -> bool:
+        """Twice as many points where equations hold from the next renewal on; False where nobody left their number to us."""
+        adaptive = self.recipe.adaptive
+        counts = [cloud.count for patch, cloud in zip(objective.patches, objective.clouds, strict=True) if patch.is_interior]
+        if POINTS not in self.every or adaptive is None or self.recipe.points:
+            return False
+        self.most = adaptive.grown(max(counts)) if self.most is None else self.most
+        if 2 * max(counts) > self.most:
+            return False
+        self.times = 2
+        return True
 
     @property
     def period(self) -> int:
@@ -95,7 +109,8 @@ class Renewal:
         if asked or POINTS in due:
             adaptive, clouds = self.recipe.adaptive or Adaptive(), list(objective.clouds)
             due |= {POINTS} | ({EMPHASIS} if self._lasts else set())
-            fresh = self._look(objective, theta, adaptive.candidates)
+            times, self.times = self.times, 1
+            fresh = self._look(objective, theta, adaptive.candidates, times)
             size = float(np.sqrt(sum(float(cloud.weights @ sizes**2) for cloud, sizes in fresh.values())))
             if self._by_moments:
                 self._learn(self._seen(fresh), steps)
@@ -104,7 +119,7 @@ class Renewal:
                 factor = self._factor(index, even) if self._by_moments else None
                 known = sizes if factor is None else sizes * np.sqrt(factor)
                 kept[index] = adaptive.kept(clouds[index])
-                clouds[index] = adaptive.renew(clouds[index], even, known, self.rng)
+                clouds[index] = adaptive.renew(clouds[index], even, known, self.rng, times)
             objective = objective.with_clouds(clouds)
         if EMPHASIS in due and self.emphasis is not None:
             objective = self._emphasised(objective, theta, fresh, kept, steps)
@@ -117,12 +132,14 @@ class Renewal:
     def _by_moments(self) -> bool:
         return self.emphasis is not None and self.emphasis.on_fresh
 
-    def _look(self, objective: Objective, theta: np.ndarray, least: int) -> dict[int, tuple[Cloud, np.ndarray]]:
+    def _look(self, objective: Objective, theta: np.ndarray, least: int, times: int = 1) -> dict[int, tuple[Cloud, np.ndarray]]:
         """Even fresh points where equations hold, and the size of the residual there."""
         found = {}
         for index, patch in enumerate(objective.patches):
             if patch.is_interior:
-                cloud = sample(patch.region, max(least, objective.clouds[index].count), self.recipe.sampling, self.rng)
+                count = objective.clouds[index].count
+                enough = DENSER * times * count if self.most is not None else count
+                cloud = sample(patch.region, max(least, enough), self.recipe.sampling, self.rng)
                 found[index] = cloud, objective.size_of_residual(index, theta, cloud)
         return found
 

@@ -33,6 +33,7 @@ STUCK_ROUNDS = 3       # fresh clouds in a row on which an optimizer stops at on
 STUCK_STEPS = 20
 SETTLED_ROUNDS = 20    # fresh clouds in a row on which the residual is no smaller than before
 SETTLED_GAIN = 0.9
+GROWN_ROUNDS = 10      # of them, after which there are twice as many points, as long as these are not too many
 FELT = 0.05             # of the gradient: as much rounding to float32 sends a mixed stage on in float64
 RUNNING = "running"    # the reason of what has not ended
 LONG = 10.0            # seconds of training that are worth a thorough verdict
@@ -290,6 +291,8 @@ class Stint:
                         self.settled = Settled() if found.moved else self.settled
                     elif found.size is not None:
                         ended = self.settled.watch(found.size)
+                        if self.settled.stale >= GROWN_ROUNDS and renewal.grow(objective):
+                            ended, self.settled = None, Settled()
                     state = optimizer.carry(objective, best if stopped is not None else state)
                     best, renewed = state, iteration
         way.steps += iteration - first

@@ -10,7 +10,12 @@ from pinn import MLP, Dirichlet, LevenbergMarquardt, Problem, Recipe, SSBroyden,
 from pinn.adaptive import Adaptive, measured
 from pinn.errors import GeometryError, RecipeError
 from pinn.geometry import Box, Time
+from pinn.imposition import impose_by
+from pinn.objective import Objective
+from pinn.recipe import complete
+from pinn.renewal import Renewal
 from pinn.sampling import Cloud, latin_hypercube, sample, sobol, uniform
+from pinn.supply import Supply
 
 DRAWS = pytest.mark.parametrize("draw", [uniform, latin_hypercube, sobol])
 
@@ -229,3 +234,24 @@ def test_a_run_whose_points_become_more(optimizer):
     solution, again = solve(problem, recipe), solve(problem, recipe)
     assert solution.points == {"interior": 60} and np.array_equal(solution.theta, again.theta)
     assert solution.errors["u"]["relative_l2"] < 0.05
+
+
+def test_points_are_doubled_where_nobody_says_how_many():
+    problem = Problem("u", Box(x=(0, 1)), [lambda u: u.xx - 1.0], [Dirichlet(u=0)])
+    for points, counts in ((None, [1024, 2048]), (100, [])):
+        recipe = complete(Recipe(network=MLP(width=4, depth=1), points=points), problem).each[0]
+        rng = np.random.default_rng(0)
+        supply = Supply(problem, recipe.network, impose_by(recipe.impose, problem))
+        objective, theta = Objective.of(problem, supply, recipe, rng, 1), supply.initial(rng)
+        renewal = Renewal(recipe, problem, rng)
+        assert not renewal.grow(objective)  # fresh points are for the last stage
+        renewal.enter(is_last=True)
+        seen = []
+        while renewal.grow(objective):
+            objective = renewal.renew(objective, theta, 500, True).objective
+            seen.append(objective.clouds[0].count)
+            again = renewal.renew(objective, theta, 500, True).objective
+            assert again.clouds[0].count == seen[-1]
+        assert seen == counts
+        most = recipe.adaptive.grown(512)
+        assert most == 2048 and Adaptive(add=8).grown(512) == 512 and recipe.adaptive.grown(20_000) == 20_000
