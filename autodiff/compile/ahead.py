@@ -6,7 +6,6 @@ there is compiled where it is called.
 
 from __future__ import annotations
 
-import gc
 import json
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from .frontend import compiling
 from .kernel import Kernel
 from .store import has_compiled, load, persistent
 
@@ -63,9 +63,9 @@ def compile_ahead(wanted: Iterable[tuple[Kernel, int]]) -> Ahead:
 
 def serve() -> None:
     """Compile what standard input orders: a call of an empty range of chunks, with arguments as `Bound` gives them."""
-    gc.disable()
     for order in json.load(sys.stdin):
         dtype = np.dtype(order["dtype"])
         data, vector = np.zeros(8, dtype), np.zeros(8, np.float32 if dtype == np.float32 else np.float64)
         empty = [0, 0, False, 1, 0, np.zeros(1), data, *[vector] * order["vectors"], data, np.zeros((1, 1)), data]
-        load(order["source"]).call(*empty)
+        with compiling():
+            load(order["source"]).call(*empty)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import cache
 
 import numpy as np
 
 from ..graph import Node
 from .emit import Emitter
+from .frontend import compiling
 from .schedule import Plan, Target
 from .store import load
 
@@ -100,18 +99,6 @@ class Packed:
             self.view[whole, column, rest:] = 0.0 if zero else values[-1]
 
 
-@contextmanager
-def uncollected() -> Iterator[None]:
-    """Without the search for cycles: compiling makes millions of objects that live, and that search was an eighth of it."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
-
-
 class Bound:
     """A kernel with the points it runs over, its accumulators and one workspace per thread."""
 
@@ -135,7 +122,7 @@ class Bound:
             vectors = tuple(v.astype(np.float32) for v in vectors)
         call, n, per, tiles = self.function, self.chunks, self.per, self.packed.tiles
         if not self.compiled:
-            with uncollected():  # an empty range of chunks: nothing runs
+            with compiling():  # an empty range of chunks: nothing runs
                 call(0, 0, False, per, tiles, self.total, self.packed.data, *vectors, self.workspaces[0], self.acc, self.out)
             self.compiled = True
         data, acc, out, total, ws = self.packed.data, self.acc, self.out, self.total, self.workspaces

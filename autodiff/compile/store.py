@@ -22,10 +22,11 @@ from typing import Any
 import numba as nb
 from numba.core import types
 
+from .frontend import Generated, compiling
 from .target import FEATURES, SOURCE_DIGEST
 
 _FASTMATH = {"contract", "reassoc", "nsz", "arcp"}  # never nnan, ninf: what is not finite must be seen
-_OPTIONS: dict[str, Any] = {"fastmath": _FASTMATH, "error_model": "numpy", "boundscheck": False}
+_OPTIONS: dict[str, Any] = {"fastmath": _FASTMATH, "error_model": "numpy", "boundscheck": False, "pipeline_class": Generated}
 # only `main` is called from Python: the wrappers of the others would be a third of the compile time
 jit = nb.njit(no_cpython_wrapper=True, no_cfunc_wrapper=True, **_OPTIONS)
 main = nb.njit(cache=True, nogil=True, no_cfunc_wrapper=True, **_OPTIONS)
@@ -102,7 +103,8 @@ def _load(source: str, key: str) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[key] = module  # before executing it: numba looks its functions' module up by name
     try:
-        spec.loader.exec_module(module)
+        with compiling():
+            spec.loader.exec_module(module)
     except BaseException:
         del sys.modules[key]
         raise

@@ -19,7 +19,7 @@ BITS = 512 if "avx512f" in FEATURES else 256 if "avx2" in FEATURES else 128
 REGISTERS = 32 if BITS == 512 or "neon" in FEATURES else 16
 FMA = bool(FEATURES & {"fma", "neon"})
 
-_NAMES = "target products elementary memory blas scalar library ordering factorisations".split()
+_NAMES = "target frontend products elementary memory blas scalar library ordering factorisations".split()
 _FILES = [Path(__file__).with_name(f"{name}.py") for name in _NAMES]
 # numba's cache looks at the text of a generated module only; what it becomes also depends on these files: part of the key.
 SOURCE_DIGEST = sha256(b"".join(f.read_bytes() for f in _FILES if f.exists())).hexdigest()
