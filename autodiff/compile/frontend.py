@@ -1,9 +1,9 @@
 """Numba's front end without what generated code does not need: there, in Python, most of the time of compiling is spent.
 
 Two things, and neither changes what is compiled.  Generated code has no closures, no `with`, no object mode and nothing to
-inline by hand, so the passes that look for these are left out.  And numba finds the type of `a + b` by asking a dozen templates,
-NumPy's ufuncs among them, at every plus sign anew; while a kernel is compiled, the answer for the same operator on numbers of
-the same types is remembered.
+inline by hand, so the passes that look for these are left out.  And numba finds the type of `a + b` by asking a dozen
+templates, NumPy's ufuncs among them, at every plus sign anew; while a kernel is compiled, the answer for the same operator on
+numbers of the same types is remembered.
 """
 
 from __future__ import annotations

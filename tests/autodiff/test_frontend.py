@@ -47,7 +47,8 @@ def test_types_that_are_told_apart_stay_apart():
         lean = nb.njit(pipeline_class=Generated)(add)
         answers = [lean(a, b) for a, b in ((1, 2), (1.0, 2), (np.float32(1), np.float32(2)), (True, 2.0), (1, 1j), (1, 2))]
     assert [type(one) for one in answers] == [int, float, float, float, complex, int] and answers[0] == 3
-    assert {str(signature.return_type) for signature in lean.nopython_signatures} == {"int64", "float64", "float32", "complex128"}
+    found = {str(signature.return_type) for signature in lean.nopython_signatures}
+    assert found == {"int64", "float64", "float32", "complex128"}
 
 
 def test_nothing_is_left_behind():
