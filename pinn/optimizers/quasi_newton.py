@@ -82,19 +82,40 @@ def update_and_product(lower, keep, s, hy, p, q, x):  # type: ignore[no-untyped-
     return out
 
 
+REFRESH = 25   # updates, after which H g is computed anew and not from the H g before
+
+
+@dataclass(frozen=True)
+class Update:
+    """H <- keep H + s p' + Hy q', symmetric in all: what a pair changes."""
+
+    keep: float
+    s: np.ndarray
+    hy: np.ndarray
+    p: np.ndarray
+    q: np.ndarray
+
+    def moved(self, hx: np.ndarray, x: np.ndarray) -> np.ndarray:
+        """H+ x from H x."""
+        return self.keep * hx + float(np.dot(self.p, x)) * self.s + float(np.dot(self.q, x)) * self.hy
+
+
 @dataclass(frozen=True, eq=False)
 class InverseHessian:
-    """H, of which `lower` `(size, size)` holds the lower triangle (what is above the diagonal means nothing).
+    """H: `lower` `(size, size)` is its lower triangle (what is above the diagonal means nothing) before the update `pending`.
 
-    One buffer serves a whole chain of states: each update writes into it and raises `latest`. A state whose `version` is older
-    no longer has its H; stepping from it anew starts from the identity. Theta, loss and gradient of old states never change.
-    `scaled` is False while H is the identity and no pair has shown the size of things.
+    That update is made in the pass over the triangle that the next pair needs anyway. One buffer serves a chain of states: each
+    change of it raises `latest`, and a state whose `version` is older no longer has its H; stepping from it anew starts from
+    the identity. Theta, loss and gradient of old states never change. `scaled` is False while H is the identity and no
+    pair has shown the size of things; `updates` are counted.
     """
 
     lower: np.ndarray
     latest: np.ndarray
     version: int = 0
     scaled: bool = False
+    pending: Update | None = None
+    updates: int = 0
 
     @staticmethod
     def identity(size: int) -> InverseHessian:
@@ -108,19 +129,36 @@ class InverseHessian:
 
     def matrix(self) -> np.ndarray:
         """A full symmetric copy `(size, size)`."""
-        return np.tril(self.lower) + np.tril(self.lower, -1).T
+        whole = np.tril(self.lower) + np.tril(self.lower, -1).T
+        if self.pending is None:
+            return whole
+        u = self.pending
+        change = np.outer(u.s, u.p) + np.outer(u.hy, u.q)
+        return u.keep * whole + np.tril(change) + np.tril(change, -1).T
+
+    def times(self, x: np.ndarray) -> tuple[InverseHessian, np.ndarray]:
+        """The same H with nothing pending, and H x `(size,)`, in one pass."""
+        u = self.pending
+        if u is None:
+            return self, product(self.lower, x)
+        found = update_and_product(self.lower, u.keep, u.s, u.hy, u.p, u.q, x)
+        self.latest[0] += 1
+        return replace(self, version=int(self.latest[0]), pending=None), found
 
     def updated(
-        self, member: Member, s: np.ndarray, y: np.ndarray, b: float, gradient: np.ndarray
+        self, member: Member, s: np.ndarray, y: np.ndarray, b: float, gradient: np.ndarray, direction: np.ndarray
     ) -> tuple[InverseHessian, np.ndarray]:
-        """H+ with H+ y = s, written over H, and -H+ g `(size,)` for the new gradient; unchanged if y.s is not positive.
+        """H+ with H+ y = s, and -H+ g `(size,)` for the new gradient; unchanged if y.s is not positive.
 
         H+ = (H - Hy Hy' / yHy + phi yHy v v') / tau + rho s s', rho = 1 / y.s, v = rho s - Hy / yHy.
+        `direction` is -H (g - y): with it H g is H y - direction, and costs no pass.
         """
         size, curvature = s.size, float(np.dot(y, s))
         if not curvature > EPS * sqrt(float(np.dot(s, s)) * float(np.dot(y, y))):
-            return self, -product(self.lower, gradient)
-        hy = product(self.lower, y)
+            same, hg = self.times(gradient)
+            return same, -hg
+        settled, hy = self.times(y)
+        hg = hy - direction
         yhy, rho = float(np.dot(y, hy)), 1.0 / curvature
         keep, (tau, phi) = 1.0, (1.0, 1.0)
         if not self.scaled:  # the first pair sets the scale of H = I (Nocedal & Wright, eq. 6.20)
@@ -131,16 +169,19 @@ class InverseHessian:
         else:  # H has lost its definiteness to rounding: begin anew from the scaled identity
             keep = curvature / float(np.dot(y, y))
             self.lower[:] = np.eye(size)
-            hy = keep * y
+            hy, hg = keep * y, gradient
             yhy = float(np.dot(y, hy))
         ss, sh, hh = rho + phi * yhy * rho * rho / tau, -phi * rho / tau, (phi - 1.0) / (yhy * tau)
-        p, q = ss * s + sh * hy, sh * s + hh * hy
-        descent = update_and_product(self.lower, keep / tau, s, hy, p, q, gradient)
+        update = Update(keep / tau, s, hy, ss * s + sh * hy, sh * s + hh * hy)
         self.latest[0] += 1
-        return replace(self, version=int(self.latest[0]), scaled=True), -descent
+        new = replace(settled, version=int(self.latest[0]), scaled=True, pending=update, updates=self.updates + 1)
+        if new.updates % REFRESH == 0:  # what rounding has added to H g along the way is left behind
+            new, found = new.times(gradient)
+            return new, -found
+        return new, -update.moved(hg, gradient)
 
     def definite(self) -> bool:
-        """Whether H is positive definite (a Cholesky factorisation, size^3 / 3 operations)."""
+        """Whether H, with nothing pending, is positive definite (a Cholesky factorisation, size^3 / 3 operations)."""
         try:
             scipy.linalg.cholesky(self.lower, lower=True, check_finite=True)
         except (np.linalg.LinAlgError, ValueError):
@@ -163,7 +204,7 @@ class QuasiNewton:
 
     H starts as the identity and takes the scale of the first pair. Where a search fails H is set back to the identity and
     steepest descent is tried in the same step; only if that fails too the run stops. Tolerances as in LBFGS. One `step` is one
-    accepted iteration: about 8 size^2 operations in two passes over a triangle of H, and mostly one evaluation.
+    accepted iteration: about 8 size^2 operations in one pass over a triangle of H, and mostly one evaluation.
     Raises RecipeError for settings that cannot work.
     """
 
@@ -220,7 +261,7 @@ class QuasiNewton:
         s, y = trial.theta - state.theta, trial.gradient - state.gradient
         # B s = -a g, because s = -a H g: s.B s costs no product.
         b = -trial.step * float(np.dot(s, state.gradient)) / (float(np.dot(y, s)) or 1.0)
-        inverse, direction = inverse.updated(self.member, s, y, b, trial.gradient)
+        inverse, direction = inverse.updated(self.member, s, y, b, trial.gradient, direction)
         progress, stop = self.stopping.judge(state.memory.progress, state.loss, trial.loss, trial.gradient, grain(oracle))
         memory = Memory(inverse, direction, progress)
         return State(trial.theta, trial.loss, trial.gradient, state.iteration + 1, evaluations, stop, memory)
@@ -228,9 +269,11 @@ class QuasiNewton:
     def carry(self, oracle: Oracle, state: State) -> State:
         """`state` on another oracle (new points): loss and gradient evaluated afresh, H kept if it is positive definite."""
         inverse = state.memory.inverse
+        if inverse.current:
+            inverse, _ = inverse.times(state.gradient)
         if not (inverse.current and inverse.definite()):
             inverse = InverseHessian.identity(oracle.size)
-        state = moved(oracle, state, state.memory)
+        state = moved(oracle, state, replace(state.memory, inverse=inverse))
         if state.stop is not None:
             return state
         direction = -product(inverse.lower, state.gradient)

@@ -511,7 +511,8 @@ def test_secant_equation_and_definiteness(name):
         h, s, y = full(new.memory), new.theta - state.theta, new.gradient - state.gradient
         assert np.linalg.norm(h @ y - s) <= 1e-9 * np.linalg.norm(s)
         assert np.linalg.eigvalsh(h)[0] > 0
-        assert np.allclose(new.memory.direction, -h @ new.gradient, rtol=1e-10, atol=1e-12 * np.abs(new.memory.direction).max())
+        # a product with H only now and then: in between the rounding of 25 updates is in it
+        assert np.allclose(new.memory.direction, -h @ new.gradient, rtol=1e-8, atol=1e-8 * np.abs(new.memory.direction).max())
         state = new
 
 
@@ -743,15 +744,16 @@ def test_a_saved_state_goes_on_bit_by_bit(name):
 def test_carry_to_other_points(name):
     optimizer, old, new = ALL[name], network(points=60), network(points=70)
     state = states(optimizer, old, 40)[-1]
-    calls = new.calls
+    calls, dense = new.calls, name in ("BFGS", "SSBFGS", "SSBroyden")
+    before = full(state.memory) if dense else None
     carried = optimizer.carry(new, replace(state, stop="resampling"))
     assert new.calls == calls + 1 and carried.evaluations == state.evaluations + 1
     assert np.array_equal(carried.theta, state.theta) and carried.stop is None and carried.iteration == state.iteration
     loss, gradient = new.loss_and_gradient(state.theta)
     assert carried.loss == loss and np.array_equal(carried.gradient, gradient)
-    if name in ("BFGS", "SSBFGS", "SSBroyden"):
-        assert np.array_equal(full(carried.memory), full(state.memory))
-        np.testing.assert_allclose(carried.memory.direction, -full(state.memory) @ gradient, rtol=1e-9)
+    if dense:
+        assert np.allclose(full(carried.memory), before, rtol=1e-13, atol=1e-13 * np.abs(before).max())
+        np.testing.assert_allclose(carried.memory.direction, -before @ gradient, rtol=1e-9)
     assert optimizer.step(new, carried).loss < loss
 
 
