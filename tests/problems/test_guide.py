@@ -10,9 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import autodiff as ad
 import pinn
 from pinn import Box, Dirichlet, Initial, Problem, Time
 from pinn.errors import PinnError
+from pinn.supply import Supply
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "problem_files.md").read_text()
 BLOCKS = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
@@ -105,3 +107,24 @@ def test_mistakes_give_their_messages(mistake, message):
     with pytest.raises(PinnError) as caught, np.errstate(all="ignore"):
         MISTAKES.get(mistake, partial(written, mistake.strip("`")))()
     assert str(caught.value).startswith(message.replace("\\`", "`"))
+
+
+def transport_in_time(u, v):
+    return u.t - v.xx, v.t - u.xx
+
+
+NETWORKS = re.findall(r"^\| `([A-Za-z]+\(.*\))` \|", GUIDE.split("## Networks")[1].split("## Optimizers")[0], re.MULTILINE)
+
+
+@pytest.mark.parametrize("line", NETWORKS)
+def test_networks_of_the_guide_give_fields(line):
+    """Each makes two fields."""
+    network = eval(line, dict(WORDS))
+    problem = Problem(("u", "v"), ROD, [transport_in_time], [Initial(u=0, v=np.sin), Dirichlet(u=0)])
+    supply = Supply(problem, network)
+    theta = supply.initial(np.random.default_rng(0))
+    x = np.linspace(0, 1, 5)
+    symbols = {problem.space.coordinate(name).node: x for name in ("x", "t")}
+    nodes = supply.resolved([supply.fields[name].node for name in ("u", "v")])
+    values = ad.evaluate(nodes, symbols, {"theta": theta}, 5)
+    assert len(NETWORKS) == 9 and all(np.all(np.isfinite(value)) for value in values)
