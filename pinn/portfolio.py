@@ -14,7 +14,7 @@ from pinn.way import Way
 TURN = 0.05      # of the time
 SHORTEST = 1.0   # seconds of a turn
 TRIALS = 2       # turns that every way gets
-EXPLORE = 4      # every so many turns one goes to the way that had the least time
+EXPLORE = 4      # every so many turns one goes to the way that had the least time, if it may still overtake
 HOPED = 0.5      # of the time that is left, during which a residual may be expected to fall on as it does
 AHEAD = 100.0    # times lower a residual that has come to its end must be for the others to be given up
 POINTS = 4096    # fresh ones at which residuals are compared
@@ -24,8 +24,8 @@ class Turns:
     """The turns of ways: an algorithm portfolio (Huberman, Lukose & Hogg 1997, Science 275) with the residual as the judge.
 
     Every way gets TRIALS turns; then that way goes on whose residual on fresh points, if it fell on as in its last turn for
-    half of the time that is left, would be the lowest; every EXPLORE-th turn goes to the way that had the least time.  A single
-    way has no turns.
+    half of the time that is left, would be the lowest; every EXPLORE-th turn goes to the way that had the least time, unless
+    it cannot come to what is reached already.  A single way has no turns.
     """
 
     def __init__(self, ways: Sequence[Way], seconds: float | None, reserve: float = 0.0):
@@ -55,18 +55,20 @@ class Turns:
         if fresh:
             return self.ways[fresh[0]]
         if self.count % EXPLORE == 0:
-            return self.ways[min(left, key=lambda k: self.ways[k].seconds)]
+            least = min(left, key=lambda k: self.ways[k].seconds)
+            if self.promise(least, now, 1.0) < self.reached:
+                return self.ways[least]
         return self.ways[min(left, key=lambda k: (self.promise(k, now), self.ways[k].seconds))]
 
     def until(self, now: float) -> float:
         """The second at which this turn is over."""
         return self.seconds if len(self.ways) == 1 else min(now + self.length, self.seconds)
 
-    def promise(self, k: int, now: float) -> float:
-        """log10 of the residual that a way would come to, if all the time that is left were its own."""
+    def promise(self, k: int, now: float, hoped: float = HOPED) -> float:
+        """log10 of the residual that a way would come to, if for so much of the time that is left it fell on as it does."""
         (t, before), (u, after) = self.seen[k][-2 if len(self.seen[k]) > 1 else -1], self.seen[k][-1]
         slope = min((after - before) / max(u - t, 1e-9), 0.0)
-        rest = min(HOPED * (self.seconds - now), 100 * self.length)
+        rest = min(hoped * (self.seconds - now), 100 * self.length)
         return after + slope * rest
 
     def measure(self, way: Way) -> None:

@@ -46,7 +46,14 @@ def test_every_way_gets_its_trials_and_the_quicker_most_of_the_time():
     turns, order = play(ways, 100.0)
     assert sorted(order[:2 * TRIALS]) == [0] * TRIALS + [1] * TRIALS
     assert turns.leader is ways[1] and ways[1].seconds > 2 * ways[0].seconds
-    assert order.count(0) >= len(order) // EXPLORE  # the other is looked at now and then
+    assert order.count(0) == TRIALS  # the other cannot come to what is reached
+
+
+def test_what_may_still_overtake_is_looked_at_now_and_then():
+    turns, order = play([Fake(0.09), Fake(0.1)], 100.0)
+    looked = [k for k in range(2 * TRIALS, len(order)) if order[k] == 0]
+    assert looked and all(k % EXPLORE == EXPLORE - 1 for k in looked)
+    assert order[-1] == 1  # not when the end is near
 
 
 def test_what_has_ended_far_ahead_ends_all():
