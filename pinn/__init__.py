@@ -6,7 +6,7 @@ from pinn.adaptive import Adaptive
 from pinn.conditions import Dirichlet, Initial, Neumann, Residual, Robin
 from pinn.continuation import curriculum
 from pinn.emphasis import Attention, Causal
-from pinn.geometry import Box, Time
+from pinn.geometry import Ball, Box, Time
 from pinn.hutchinson import Hutchinson
 from pinn.jetspace import D, curl, div, grad, laplacian, normal_derivative
 from pinn.networks import (
@@ -29,7 +29,7 @@ from pinn.version import __version__
 from pinn.weighting import Balance
 
 __all__ = [
-    "Adam", "Adaptive", "Attention", "Balance", "Box", "Causal", "D", "Dirichlet", "FourierFeatures", "GatedMLP",
+    "Adam", "Adaptive", "Attention", "Balance", "Ball", "Box", "Causal", "D", "Dirichlet", "FourierFeatures", "GatedMLP",
     "Hutchinson", "Initial", "LBFGS", "LevenbergMarquardt", "MLP", "NaturalGradient", "Neumann", "NewtonCG", "PirateNet",
     "Polish", "Problem", "RandomFeatures", "RandomFourierFeatures", "Recipe", "Reference", "Residual", "Robin", "SSBroyden",
     "Separable", "Solution", "Stage", "Sum", "Time", "__version__", "curl", "curriculum", "div", "grad", "laplacian", "load",

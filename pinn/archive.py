@@ -18,7 +18,7 @@ import numpy as np
 import scipy
 
 from pinn.errors import FileError, RecipeError
-from pinn.geometry import Box, Domain, Time
+from pinn.geometry import Ball, Box, Domain, Time
 from pinn.history import History
 from pinn.imposition import Imposition, describe_imposition, impose_by, restore_imposition
 from pinn.march import marched
@@ -201,18 +201,22 @@ def restore_problem(origin: Origin, path: Path) -> Problem:
 
 
 def describe_domain(domain: Domain) -> dict[str, Any] | None:
-    """A box, a time or both as plain words and numbers; None for what is neither."""
+    """A box or a ball, a time or both as plain words and numbers; None for what is neither."""
     shape = getattr(domain, "space", domain)
-    if not isinstance(shape, Box | Time):
+    if not isinstance(shape, Ball | Box | Time):
         return None
-    return {"axes": [[name, *map(float, domain.bounds[name])] for name in domain.spatial], "periodic": list(domain.periodic),
-            "time": [domain.time, *map(float, domain.bounds[domain.time])] if domain.time is not None else None}
+    ball = {"ball": [shape.radius, dict(shape.center)]} if isinstance(shape, Ball) else {}
+    return ball | {
+        "axes": [[name, *map(float, domain.bounds[name])] for name in domain.spatial], "periodic": list(domain.periodic),
+        "time": [domain.time, *map(float, domain.bounds[domain.time])] if domain.time is not None else None}
 
 
 def restore_domain(said: Mapping[str, Any]) -> Domain:
     """The domain of a description."""
     parts: list[Any] = [Time(**{name: (a, b)}) for name, a, b in ([said["time"]] if said["time"] else [])]
-    if said["axes"]:
+    if "ball" in said:
+        parts.append(Ball(said["ball"][0], **said["ball"][1]))
+    elif said["axes"]:
         parts.append(Box(**{name: (a, b) for name, a, b in said["axes"]}, periodic=said["periodic"]))
     return parts[0] if len(parts) == 1 else parts[1] * parts[0]
 

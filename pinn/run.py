@@ -23,6 +23,7 @@ from pinn.archive import describe_network, load_solution, plain, save_solution, 
 from pinn.errors import FileError, ProblemError
 from pinn.events import Callback
 from pinn.footprint import Footprint, footprint
+from pinn.geometry import Ball
 from pinn.history import joined
 from pinn.imposition import impose_by
 from pinn.objective import check_names
@@ -259,6 +260,8 @@ def check(problem: Problem, recipe: Recipe | None = None) -> list[tuple[str, lis
     check_names(recipe, problem.terms)
     domain, sections = problem.domain, []
     bounds = ", ".join(f"{a:g} <= {name} <= {b:g}" for name, (a, b) in domain.bounds.items())
+    if isinstance(getattr(domain, "space", domain), Ball):
+        bounds = f"{domain!r}"
     rows: list[Row] = [("domain", bounds + (f", periodic in {', '.join(domain.periodic)}" if domain.periodic else ""), None),
                        ("unknowns", ", ".join(problem.unknowns), None)]
     rows += [("parameters", ", ".join(f"{name} = {value}" for name, value in problem.parameters.items()), None)] * bool(

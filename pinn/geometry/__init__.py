@@ -1,7 +1,8 @@
-"""Domains and their regions: boxes, time and products, with exact measures, faces, normals and even samples."""
+"""Domains and their regions: boxes, balls, time and products, with exact measures, faces, normals and even samples."""
 
 from __future__ import annotations
 
+from pinn.geometry.ball import Ball
 from pinn.geometry.box import Box
 from pinn.geometry.chart import Chart
 from pinn.geometry.domain import Domain
@@ -10,4 +11,4 @@ from pinn.geometry.region import Points, Region
 from pinn.geometry.spacetime import SpaceTime
 from pinn.geometry.time import Time
 
-__all__ = ["Box", "Chart", "Domain", "Draw", "Piece", "Points", "Region", "Side", "SpaceTime", "Time"]
+__all__ = ["Ball", "Box", "Chart", "Domain", "Draw", "Piece", "Points", "Region", "Side", "SpaceTime", "Time"]

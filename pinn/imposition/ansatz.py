@@ -227,7 +227,11 @@ def whole_face(piece: Piece, frame: Frame) -> str:
         return "it holds on a part of a face, and what is built in holds on all of it"
     if piece.side is None:
         return f"the {piece.name} is not an end of an axis"
-    full = np.prod([frame.width(name) for name in frame.space.coordinates if name != piece.side.axis])
+    if piece.side.axis == frame.space.time:
+        moment = frame.domain.initial if piece.side.sign < 0 else frame.domain.final
+        full = moment.measure
+    else:
+        full = float(np.prod([frame.width(name) for name in frame.space.coordinates if name != piece.side.axis]))
     if not np.isclose(piece.measure, full, rtol=1e-9):
         return f"the {piece.name} is not the whole end of an axis"
     return ""

@@ -80,7 +80,8 @@ def check_initial_conditions(equations: Sequence[Term], conditions: Sequence[Ter
 def closed_points(domain: Domain) -> np.ndarray:
     """Points `(n, dim)` of the closed domain to try functions on: a grid, corners and all, or in many dimensions samples."""
     if 2 ** len(domain.coordinates) <= CORNERS:
-        return domain.grid(256)[0]
+        points = domain.grid(256)[0]
+        return points[domain.contains(points)]
     edge = () if domain.boundary.empty else (sample_points(domain.boundary, CORNERS // 2, 0)[0],)
     return np.concatenate([sample_points(domain.interior, CORNERS // 2, 0)[0], *edge])
 

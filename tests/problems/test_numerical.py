@@ -1,9 +1,13 @@
-"""Problems without a closed form: their shipped references against the equations, and against other methods."""
+"""Problems without a closed form: their shipped references against the equations, and against other methods.
+
+And the ball, of which no side is flat: its closed form by mpmath, as test_references.py does for boxes.
+"""
 
 from __future__ import annotations
 
 import importlib
 
+import mpmath as mp
 import numpy as np
 import pytest
 from scipy.fft import irfft, rfft
@@ -76,3 +80,29 @@ def test_the_flow_in_the_cavity_keeps_to_its_walls():
     for x, y in ((0.0, s), (1.0, s), (s, 0.0)):
         for field in known(x=x, y=y).values():
             assert np.max(np.abs(field)) < 1e-6
+
+
+def test_heat_in_the_ball():
+    """Derivatives by mpmath, at points inside and on the sphere; the file states the same formula."""
+    problem = importlib.import_module("problems.parabolic.heat_5d_ball").problem()
+    rng = np.random.default_rng(0)
+
+    def u(*point):
+        return mp.exp(sum(x**2 for x in point[:-1]) / 2 + point[-1])
+
+    def along(point, axis, order):
+        return mp.diff(u, tuple(point), tuple(order if k == axis else 0 for k in range(6)))
+
+    for _ in range(3):
+        direction = rng.normal(size=5)
+        direction = [mp.mpf(x) for x in direction / np.linalg.norm(direction)]
+        size = mp.sqrt(sum(x**2 for x in direction))
+        normal, t = [x / size for x in direction], mp.mpf(rng.uniform())
+        inside = [0.7 * x for x in normal] + [t]
+        r2 = sum(x**2 for x in inside[:-1])
+        laplacian = sum(along(inside, axis, 2) for axis in range(5))
+        assert abs(along(inside, 5, 1) - laplacian / 5 + r2 / 5 * mp.exp(r2 / 2 + t)) < 1e-12
+        slope = sum(n * along([*normal, t], axis, 1) for axis, n in enumerate(normal))
+        assert abs(slope - mp.exp(mp.mpf(1) / 2 + t)) < 1e-12
+        stated = problem.exact_fields(np.array([[float(x) for x in inside]]))["u"]
+        assert stated[0] == pytest.approx(float(u(*inside)), rel=1e-14)
