@@ -28,7 +28,8 @@ TARGETS: dict[str, tuple[str, float]] = {
     "schrodinger": ("2e-3", 1e-6),
     "allen_cahn_front": ("-", 1e-10), "fisher_kpp": ("-", 1e-10), "kovasznay": ("-", 1e-10), "taylor_green": ("-", 1e-7),
     "biharmonic": ("-", 1e-11), "elasticity_plate": ("-", 1e-9), "fokker_planck": ("-", 1e-8), "hjb_10d": ("-", 1e-5),
-    "heat_multiscale": ("1.4e-2", 1e-5), "poisson_5d": ("1.3e-4", 1e-8),
+    "heat_multiscale": ("1.4e-2", 1e-5), "poisson_5d": ("1.3e-4", 1e-8), "heat_5d_ball": ("1.2e-4", 1e-6),
+    "lid_cavity": ("1.1e-4", 3e-3), "allen_cahn": ("1.1e-5", 1e-4),
 }  # fmt: skip
 
 

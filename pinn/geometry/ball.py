@@ -14,12 +14,12 @@ from scipy.special import betaincinv
 
 from pinn.errors import GeometryError
 from pinn.geometry.bounds import Bounds, number
-from pinn.geometry.chart import Brick, check_measure
+from pinn.geometry.chart import check_measure
 from pinn.geometry.grid import check_points, tensor_grid
 from pinn.geometry.names import check_names
 from pinn.geometry.piece import whole
+from pinn.geometry.point import single_point
 from pinn.geometry.region import Region
-from pinn.geometry.side import read_point
 
 SLACK = 1e-12  # of the radius: points on the sphere are rounded
 
@@ -150,12 +150,11 @@ class Ball:
 
     def point(self, **place: Any) -> Region:
         """A single point of the closed ball, `point(x=0, y=0)`.  Raises `GeometryError` (code `point`)."""
-        x = read_point(place, self.bounds)
-        name = ", ".join(f"{axis}={number(value)}" for axis, value in zip(self.coordinates, x, strict=True))
-        if not self.contains(np.array([x]))[0]:
-            raise GeometryError(f"point({name}) is not in the domain", code="point", why=f"the radius is {self.radius:g}",
+        point = single_point(place, self.bounds)
+        if not self.contains(point.pieces[0].chart.points(np.empty((1, 0))))[0]:
+            raise GeometryError(f"point({point.name}) is not in the domain", code="point", why=f"the radius is {self.radius:g}",
                                 fix=f"domain.point({', '.join(f'{axis}={number(value)}' for axis, value in self.center)})")
-        return Region(name, self.coordinates, (whole(name, Brick(x, x)),))
+        return point
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Which of the points `(n, dim)` are in the closed ball, `(n,)` of bool.  Raises `GeometryError` (code `points`)."""

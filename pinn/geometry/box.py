@@ -16,8 +16,9 @@ from pinn.geometry.chart import Brick
 from pinn.geometry.grid import check_points, tensor_grid
 from pinn.geometry.names import check_names
 from pinn.geometry.piece import Piece, Side, whole
+from pinn.geometry.point import single_point
 from pinn.geometry.region import Region
-from pinn.geometry.side import find_axis, find_side, read_point
+from pinn.geometry.side import find_axis, find_side
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -89,9 +90,7 @@ class Box:
 
     def point(self, **place: Any) -> Region:
         """A single point of the closed box, `point(x=0, y=0)`.  Raises `GeometryError` (code `point`)."""
-        x = read_point(place, self.bounds)
-        name = ", ".join(f"{axis}={number(value)}" for axis, value in zip(self.coordinates, x, strict=True))
-        return Region(name, self.coordinates, (whole(name, Brick(x, x)),))
+        return single_point(place, self.bounds)
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Which of the points `(n, dim)` are in the closed box, `(n,)` of bool.  Raises `GeometryError` (code `points`)."""

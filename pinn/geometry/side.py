@@ -1,4 +1,4 @@
-"""Looking up a face or a point by what the user wrote, `face(x=0)`, with an answer to every way of getting it wrong."""
+"""Looking up a face by what the user wrote, `face(x=0)`, with an answer to every way of getting it wrong."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def find_side(axis: str, value: Any, bounds: Bounds, periodic: bool) -> Side:
     sides = f"the sides are {axis} = {number(a)} and {axis} = {number(b)}"
     where = f"face({axis}={reprlib.repr(value)})"
     fix = f"domain.face({axis}={number(a)})"
-    place = _finite(value)
+    place = finite(value)
     if place is None:
         raise GeometryError(f"{asked} is not a finite number", where=where, why=sides, fix=fix, code="face")
     if periodic:
@@ -53,24 +53,8 @@ def find_side(axis: str, value: Any, bounds: Bounds, periodic: bool) -> Side:
                         why="a face is where a coordinate is at its lower or upper side", fix=fix, code="face")
 
 
-def read_point(place: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> tuple[float, ...]:
-    """The coordinates of a point, each given by name, inside their bounds.  Raises `GeometryError` (code `point`)."""
-    asked = ", ".join(f"{name}={reprlib.repr(value)}" for name, value in place.items())
-    fix = f"domain.point({', '.join(f'{name}={number(a)}' for name, (a, _) in bounds.items())})"
-    if set(place) != set(bounds):
-        raise GeometryError(f"point({asked}) is no point", code="point", fix=fix,
-                            why=f"a point has one value for each of {', '.join(bounds)}")
-    found = []
-    for name, (a, b) in bounds.items():
-        value = _finite(place[name])
-        if value is None or not a <= value <= b:
-            raise GeometryError(f"point({asked}) is not in the domain", code="point", fix=fix,
-                                why=f"{name} is a number from {number(a)} to {number(b)}")
-        found.append(float(value))
-    return tuple(found)
-
-
-def _finite(value: Any) -> float | None:
+def finite(value: Any) -> float | None:
+    """A finite real number as a float, None for anything else."""
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         return None
     try:

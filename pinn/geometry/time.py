@@ -15,8 +15,9 @@ from pinn.geometry.chart import Brick
 from pinn.geometry.grid import check_points, tensor_grid
 from pinn.geometry.names import check_names
 from pinn.geometry.piece import Side, whole
+from pinn.geometry.point import single_point
 from pinn.geometry.region import Region
-from pinn.geometry.side import find_axis, find_side, read_point
+from pinn.geometry.side import find_axis, find_side
 from pinn.geometry.spacetime import SpaceTime
 
 
@@ -89,9 +90,7 @@ class Time:
 
     def point(self, **place: Any) -> Region:
         """A moment, `point(t=0.5)`.  Raises `GeometryError` (code `point`)."""
-        x = read_point(place, self.bounds)
-        name = f"{self.name}={number(x[0])}"
-        return Region(name, self.coordinates, (whole(name, Brick(x, x)),))
+        return single_point(place, self.bounds)
 
     def contains(self, points: np.ndarray) -> np.ndarray:
         """Which of the points `(n, 1)` are in the closed interval, `(n,)` of bool.  Raises `GeometryError` (code `points`)."""
