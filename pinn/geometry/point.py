@@ -15,7 +15,7 @@ from pinn.geometry.side import finite
 
 
 def single_point(place: Mapping[str, Any], bounds: Mapping[str, Bounds]) -> Region:
-    """The region of a point whose coordinates are given by name, inside their bounds.  Raises `GeometryError` (code `point`)."""
+    """The region of a point, its coordinates given by name, inside their bounds.  Raises `GeometryError` (code `point`)."""
     x: list[float] = []
     for name, (a, b) in bounds.items():
         value = finite(place.get(name))
