@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import isfinite, sqrt
 
 import numpy as np
 import scipy.linalg
 
 from pinn.optimizers.compiled import compiled
+from pinn.optimizers.lapack import spread
 from pinn.optimizers.line_search import EPS, StrongWolfe, first_step
-from pinn.optimizers.oracle import Oracle, State, begin, grain, moved
+from pinn.optimizers.oracle import Oracle, State, begin, grain, moved, threads_of
 from pinn.optimizers.stopping import Progress, Stopping, nothing_lower
 
 # A member of the Broyden family: (b, h, size) -> (tau, phi), with b = s.B s / y.s and h = y.H y / y.s (B the inverse of H).
@@ -53,23 +55,20 @@ def self_scaled_broyden(b: float, h: float, size: int) -> tuple[float, float]:
 
 
 @compiled
-def product(lower, x):  # type: ignore[no-untyped-def]
-    """H x from the lower triangle of the symmetric H, in one pass over it."""
-    out = np.zeros(x.size)
-    for i in range(x.size):
+def product(lower, x, first, stop, out):  # type: ignore[no-untyped-def]
+    """Adds to `out` what these rows of the lower triangle of the symmetric H contribute to H x, in one pass over them."""
+    for i in range(first, stop):
         total, xi = 0.0, x[i]
         for j in range(i):
             total += lower[i, j] * x[j]
             out[j] += lower[i, j] * xi
         out[i] += total + lower[i, i] * xi
-    return out
 
 
 @compiled
-def update_and_product(lower, keep, s, hy, p, q, x):  # type: ignore[no-untyped-def]
-    """H <- keep H + s p' + Hy q' (symmetric in all) on the lower triangle, and H x of the new H in the same pass."""
-    out = np.zeros(x.size)
-    for i in range(x.size):
+def update_and_product(lower, keep, s, hy, p, q, x, first, stop, out):  # type: ignore[no-untyped-def]
+    """H <- keep H + s p' + Hy q' (symmetric in all) on these rows of the lower triangle, and H x of the new H as `product`."""
+    for i in range(first, stop):
         total, si, hyi, xi = 0.0, s[i], hy[i], x[i]
         for j in range(i):
             h = keep * lower[i, j] + si * p[j] + hyi * q[j]
@@ -79,9 +78,21 @@ def update_and_product(lower, keep, s, hy, p, q, x):  # type: ignore[no-untyped-
         h = keep * lower[i, i] + si * p[i] + hyi * q[i]
         lower[i, i] = h
         out[i] += total + h * xi
-    return out
 
 
+def in_blocks(part: Callable[..., None], size: int, threads: int) -> np.ndarray:
+    """The sum of the `out` `(size,)` of `part(first, stop, out)` over blocks of rows with equally many numbers, side by side.
+
+    The blocks do not depend on the number of threads, so the bits do not either.
+    """
+    blocks = BLOCKS if size >= LARGE else 1
+    edges = [round(size * sqrt(k / blocks)) for k in range(blocks + 1)]
+    outs = np.zeros((blocks, size))
+    spread(threads, part, [(a, b, out) for a, b, out in zip(edges, edges[1:], outs, strict=False)])
+    return outs.sum(axis=0) if blocks > 1 else outs[0]
+
+
+LARGE, BLOCKS = 1500, 4  # weights, from which threads share a pass over H, and in how many parts
 REFRESH = 25   # updates, after which H g is computed anew and not from the H g before
 
 
@@ -136,17 +147,18 @@ class InverseHessian:
         change = np.outer(u.s, u.p) + np.outer(u.hy, u.q)
         return u.keep * whole + np.tril(change) + np.tril(change, -1).T
 
-    def times(self, x: np.ndarray) -> tuple[InverseHessian, np.ndarray]:
+    def times(self, x: np.ndarray, threads: int = 1) -> tuple[InverseHessian, np.ndarray]:
         """The same H with nothing pending, and H x `(size,)`, in one pass."""
         u = self.pending
         if u is None:
-            return self, product(self.lower, x)
-        found = update_and_product(self.lower, u.keep, u.s, u.hy, u.p, u.q, x)
+            return self, in_blocks(partial(product, self.lower, x), x.size, threads)
+        found = in_blocks(partial(update_and_product, self.lower, u.keep, u.s, u.hy, u.p, u.q, x), x.size, threads)
         self.latest[0] += 1
         return replace(self, version=int(self.latest[0]), pending=None), found
 
     def updated(
-        self, member: Member, s: np.ndarray, y: np.ndarray, b: float, gradient: np.ndarray, direction: np.ndarray
+        self, member: Member, s: np.ndarray, y: np.ndarray, b: float, gradient: np.ndarray, direction: np.ndarray,
+        threads: int = 1,
     ) -> tuple[InverseHessian, np.ndarray]:
         """H+ with H+ y = s, and -H+ g `(size,)` for the new gradient; unchanged if y.s is not positive.
 
@@ -155,9 +167,9 @@ class InverseHessian:
         """
         size, curvature = s.size, float(np.dot(y, s))
         if not curvature > EPS * sqrt(float(np.dot(s, s)) * float(np.dot(y, y))):
-            same, hg = self.times(gradient)
+            same, hg = self.times(gradient, threads)
             return same, -hg
-        settled, hy = self.times(y)
+        settled, hy = self.times(y, threads)
         hg = hy - direction
         yhy, rho = float(np.dot(y, hy)), 1.0 / curvature
         keep, (tau, phi) = 1.0, (1.0, 1.0)
@@ -176,7 +188,7 @@ class InverseHessian:
         self.latest[0] += 1
         new = replace(settled, version=int(self.latest[0]), scaled=True, pending=update, updates=self.updates + 1)
         if new.updates % REFRESH == 0:  # what rounding has added to H g along the way is left behind
-            new, found = new.times(gradient)
+            new, found = new.times(gradient, threads)
             return new, -found
         return new, -update.moved(hg, gradient)
 
@@ -261,7 +273,7 @@ class QuasiNewton:
         s, y = trial.theta - state.theta, trial.gradient - state.gradient
         # B s = -a g, because s = -a H g: s.B s costs no product.
         b = -trial.step * float(np.dot(s, state.gradient)) / (float(np.dot(y, s)) or 1.0)
-        inverse, direction = inverse.updated(self.member, s, y, b, trial.gradient, direction)
+        inverse, direction = inverse.updated(self.member, s, y, b, trial.gradient, direction, threads_of(oracle))
         progress, stop = self.stopping.judge(state.memory.progress, state.loss, trial.loss, trial.gradient, grain(oracle))
         memory = Memory(inverse, direction, progress)
         return State(trial.theta, trial.loss, trial.gradient, state.iteration + 1, evaluations, stop, memory)
@@ -269,14 +281,16 @@ class QuasiNewton:
     def carry(self, oracle: Oracle, state: State) -> State:
         """`state` on another oracle (new points): loss and gradient evaluated afresh, H kept if it is positive definite."""
         inverse = state.memory.inverse
+        threads = threads_of(oracle)
         if inverse.current:
-            inverse, _ = inverse.times(state.gradient)
+            inverse, _ = inverse.times(state.gradient, threads)
         if not (inverse.current and inverse.definite()):
             inverse = InverseHessian.identity(oracle.size)
         state = moved(oracle, state, replace(state.memory, inverse=inverse))
         if state.stop is not None:
             return state
-        direction = -product(inverse.lower, state.gradient)
+        inverse, hg = inverse.times(state.gradient, threads)
+        direction = -hg
         return replace(state, memory=Memory(inverse, direction, state.memory.progress.elsewhere()))
 
 

@@ -32,7 +32,7 @@ from pinn.optimizers.levenberg_marquardt import View, bend, physical_memory, ref
 from pinn.optimizers.line_search import ROUNDING
 from pinn.optimizers.newton_cg import conjugate_gradients
 from pinn.optimizers.nystrom import Nystrom
-from pinn.optimizers.quasi_newton import self_scaled_broyden
+from pinn.optimizers.quasi_newton import LARGE, InverseHessian, Update, self_scaled_broyden
 
 # Oracles -----------------------------------------------------------------------------------------------------------------
 
@@ -546,6 +546,28 @@ def test_ssbroyden_is_the_published_update():
         expected = ssbroyden2(h, s, new.gradient - state.gradient, state.gradient, (s @ d) / (d @ d))
         assert np.linalg.norm(full(new.memory) - expected) <= 1e-9 * np.linalg.norm(expected)
         state = new
+
+
+@pytest.mark.parametrize("size", [40, LARGE + 7])
+def test_passes_over_the_matrix_have_the_same_bits_for_any_threads(size):
+    rng = np.random.default_rng(0)
+    square = rng.normal(size=(size, size))
+    s, hy = rng.normal(size=(2, size))
+    u = Update(0.7, s, hy, 0.3 * s - 0.2 * hy, -0.2 * s + 0.1 * hy)  # symmetric, as a pair makes it
+    x, found = rng.normal(size=size), []
+    for threads in (1, 2, 3):
+        h = replace(InverseHessian.identity(size), lower=np.tril(square), pending=u)
+        whole = h.matrix()
+        new, hx = h.times(x, threads)
+        again, hx2 = new.times(x, threads)
+        assert not h.current and new.current and again is new
+        assert np.allclose(whole, whole.T) and np.allclose(new.matrix(), whole, rtol=1e-12, atol=1e-12)
+        assert np.allclose(hx, whole @ x, rtol=1e-10, atol=1e-10) and np.allclose(hx2, hx, rtol=1e-10, atol=1e-10)
+        found.append((new.lower, hx, hx2))
+    assert all(np.array_equal(a, b) for other in found[1:] for a, b in zip(found[0], other, strict=True))
+    # H+ x from H x is what the pass finds
+    symmetric = np.tril(square) + np.tril(square, -1).T
+    assert np.allclose(u.moved(symmetric @ x, x), found[0][1])
 
 
 SHAPES = [(0.5, 4, 10), (2, 3, 10), (1, 1.0 + 1e-15, 10), (1e8, 1e8, 3), (1, 2, 2), (3, 1 / 3, 5), (5, 5, 1)]
