@@ -25,7 +25,7 @@ from pinn.way import Events, Requests, Session, Way, residual_rms, solution_of_m
 SLABS = 8              # of equal length, to begin with
 FAILURES = 2           # slabs in a row that are halved
 AFTER, LATEST = 0.15, 0.5  # of the time, between which a march may begin
-FAR = 8.0              # powers of ten below the first residual: where what is trained promises so many, there is no march
+FAR = 8.0              # powers of ten below the first residual: where what is trained has won so many, there is no march
 AGREED = 3.0           # powers of ten below the first residual of the problem that a slab must reach
 LONG = 60.0            # seconds, where no time is given
 SHARE = 0.5            # of the time that is left
@@ -73,15 +73,14 @@ class Stepping:
         return self.spent + self.session.now - self._begun
 
     def due(self, turns: Turns) -> bool:
-        """Whether it is its turn: first where what is trained does not promise to come far, then for a share of the time.
+        """Whether it is its turn: first where what is trained has not come far in its first turns, then for a share of the time.
 
         It is over when the residual of what is trained has fallen below that of a slab.
         """
         session = self.session
         if self._run is None:
             begins, latest = (AFTER * session.end, LATEST * session.end) if np.isfinite(session.end) else (LONG, np.inf)
-            promised = min((turns.promise(k, session.now) for k, seen in enumerate(turns.seen) if seen), default=np.inf)
-            return not self.over and begins <= session.now <= latest and promised > turns.first - FAR
+            return not self.over and begins <= session.now <= latest and turns.reached > turns.first - FAR
         if self.reached == np.inf and turns.reached < self._worst - BEHIND:
             self.over = True
         share = MORE if -np.inf < self._worst < turns.reached - AHEAD else SHARE

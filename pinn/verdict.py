@@ -32,6 +32,7 @@ SLOW, FAST = 4.0, 16.0          # frequencies of either half of them
 ROWS, FEW_ROWS = 3_000, 600     # residuals at which the equation is solved
 WEIGHTS = 1_300      # of a network, above which its own directions are left out
 MANY = 12            # coordinates, above which nothing is judged
+NOTHING = 1e-9       # of the size of the largest unknown
 ROUNDING = 1e-15     # relative error that any solution has
 TRUSTED, FAILED = 1e-2, 0.3   # estimates of relative errors
 NOISE = 0.95         # of the square of the residual: where so much is explained, the rest is amplified as that
@@ -154,10 +155,12 @@ def linearised(
     symbols = {space.coordinate(name).node: points[:, i].copy() for i, name in enumerate(space.coordinates)}
     known = ad.evaluate(supply.resolved([supply.fields[name].node for name in space.unknowns]), symbols, {"theta": theta},
                         len(points))  # fmt: skip
+    sizes = [float(np.linalg.norm(np.broadcast_to(value, (len(points),)))) for value in known]
     fields = {}
-    for name, value in zip(space.unknowns, known, strict=True):
+    for name, size in zip(space.unknowns, sizes, strict=True):
         parts = [rows_at(system, name, at, symbols, len(points)) for system, at in systems]
-        size = float(np.linalg.norm(np.broadcast_to(value, (len(points),)))) or 1.0
+        # an unknown that is nothing beside the others is measured by them
+        size = size if size > NOTHING * max(sizes) else max(sizes) or 1.0
         fields[name] = np.concatenate(parts, axis=1) / size
     together = np.concatenate(list(fields.values()))
     # directions of the size that they have as functions, so that truncation cuts what no field shows

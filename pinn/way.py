@@ -361,7 +361,7 @@ def solution_of_march(
     problem, (supply, theta) = march.problem, march.whole()
     patches = patches_of(supply, recipe)
     verdict = judge(patches, theta, [np.ones(len(patch.owners)) for patch in patches], {}, supply, theta, recipe,
-                    impose_by(recipe.impose, problem), seed, quick=True)
+                    impose_by(recipe.impose, problem), seed, quick=seconds < LONG)
     return Solution(
         problem=problem, recipe=replace(recipe, march=tuple(march.moments)), supply=supply, weights=theta, seed=seed,
         threads=threads, history=history, stop_reason=reason, errors=errors_at(problem, supply, theta, dense_points(problem)),
