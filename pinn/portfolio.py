@@ -30,7 +30,7 @@ class Turns:
 
     def __init__(self, ways: Sequence[Way], seconds: float | None, reserve: float = 0.0):
         self.ways = list(ways)
-        self.seconds = math.inf if seconds is None else seconds - reserve
+        self.seconds, self.reserve = math.inf if seconds is None else seconds - reserve, reserve
         self.length = max(SHORTEST, TURN * (seconds or 100.0))
         self.count = 0
         self.seen: list[list[tuple[float, float]]] = [[] for _ in ways]  # seconds used, log10 of the residual

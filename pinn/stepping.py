@@ -73,7 +73,7 @@ class Stepping:
         return self.spent + self.session.now - self._begun
 
     def due(self, turns: Turns) -> bool:
-        """Whether it is its turn: first where what is trained has not come far in its first turns, then for a share of the time.
+        """Whether it is its turn: first where training has not come far in its first turns, then for a share of the time.
 
         It is over when the residual of what is trained has fallen below that of a slab.
         """
@@ -137,6 +137,7 @@ class Stepping:
         length, moment, reason, before, failed, hopeless = (high - low) / slabs, low, None, None, 0, False
         self._worst = -np.inf
         while reason is None and moment < high - 1e-9 * (high - low):
+            until = self._until(until)
             if self.now > until * (LATER if moment > 0.5 * (low + high) else 1.0):
                 break
             end = min(moment + length, high) if high - moment > 1.5 * length else high
@@ -170,6 +171,11 @@ class Stepping:
                 self.reached, self.march, self.slabs = reached, march, found_slabs
         reason = stop_of((yield StageEnded(f"{NAME} in {len(found_slabs)} slabs", told))) or reason
         return hopeless, reason
+
+    def _until(self, until: float) -> float:
+        """Its own seconds at which a march has to end: all that are left, once nobody else wants them."""
+        alone = np.isfinite(self.session.end) and all(way.ended is not None for way in self.turns.ways)
+        return max(until, self.now + self.session.end - self.turns.reserve - self.session.now) if alone else until
 
     def _slab(self, march: March, end: float, seconds: float, name: str, before: Correction | None, enough: float) -> Answer:
         """(the fields up to `end` or None, seconds used, the reason to stop it all or None, what found them)."""
