@@ -29,6 +29,7 @@ from pinn.supply import Supply, frozen
 
 WAVES, FEW_WAVES = 250, 80      # random functions, shared by the unknowns; the few are for a quick look
 SLOW, FAST = 4.0, 16.0          # frequencies of either half of them
+STILL, STILL_WAVES = 0.8, 30    # and of some more, of which constants and slopes can be made
 ROWS, FEW_ROWS = 3_000, 600     # residuals at which the equation is solved
 WEIGHTS = 1_300      # of a network, above which its own directions are left out
 MANY = 12            # coordinates, above which nothing is judged
@@ -39,7 +40,8 @@ NOISE = 0.95         # of the square of the residual: where so much is explained
 SEEN = 1e-4          # of the largest: smaller combinations of functions are rounding
 BETWEEN = 10.0       # times larger a residual on fresh points may be than on those of training
 EXPLAINED = 0.5      # of the square of the residual, at least
-SMOOTH, NULL = 40, 3e-5       # smooth directions that are looked at; what counts as no answer of the equations, of the largest
+SMOOTH, NULL = 40, 1e-4       # smooth directions that are looked at; what counts as no answer of the equations, of the largest
+STEEPER = 4.0        # times less of it, for every order of the equations beyond the second
 
 
 @dataclass(frozen=True)
@@ -134,7 +136,7 @@ def linearised(
     problem, space = supply.problem, supply.space
     waves = max(20, (FEW_WAVES if quick else WAVES) // len(space.unknowns))
     half = max(waves // 2, 1)
-    features = Sum((RandomFeatures(half, SLOW, 17), RandomFeatures(half, FAST, 18)))
+    features = Sum((RandomFeatures(half, SLOW, 17), RandomFeatures(half, FAST, 18), RandomFeatures(STILL_WAVES, STILL, 19)))
     more = Supply(problem, features, imposition, frozen(supply, theta))
     systems = [(more, more.initial(rng))]
     if theta.size <= WEIGHTS and not supply.slabs:
@@ -172,7 +174,7 @@ def linearised(
     explained = min((answered / whole) ** 2, 1.0) if whole else 1.0
     slow = np.zeros(together.shape[1], bool)
     for slot in more.layout:
-        slow[slot.offset:slot.offset + slot.size] = "0: " in slot.name
+        slow[slot.offset:slot.offset + slot.size] = "0: " in slot.name or "2: " in slot.name
     slow = slow[seen]
     _, s, vt = scipy.linalg.svd((together[:, seen] / length[seen])[:, slow], full_matrices=False, check_finite=False)
     kept = min(SMOOTH, int(np.count_nonzero(s > 1e-8 * s[0])))
@@ -185,7 +187,9 @@ def linearised(
         rest = float(np.linalg.norm(matrix @ c + r))
         estimate = {name: float(np.hypot(one, rest * unexplained)) for (name, one), unexplained in zip(
             estimate.items(), amplifications(matrix, [part[:, seen] / length[seen] for part in fields.values()]), strict=True)}
-    return estimate, explained, bound, bool(answers[-1] < NULL * answers[0])
+    order = max((len(index) for term in problem.terms if term.kind == "equation" for indices in term.demands.values()
+                 for index in indices), default=0)  # fmt: skip
+    return estimate, explained, bound, bool(answers[-1] < NULL / STEEPER ** max(order - 2, 0) * answers[0])
 
 
 def amplifications(matrix: np.ndarray, fields: Sequence[np.ndarray]) -> list[float]:

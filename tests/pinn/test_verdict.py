@@ -14,6 +14,7 @@ from pinn import (
     Box,
     Dirichlet,
     Initial,
+    Neumann,
     Polish,
     Problem,
     RandomFeatures,
@@ -21,6 +22,7 @@ from pinn import (
     SSBroyden,
     Stage,
     Time,
+    laplacian,
     load,
     solve,
 )
@@ -91,6 +93,32 @@ def test_a_forgotten_condition_is_noticed():
                       [Dirichlet(u=0, on=Box(x=(0, 1), y=(0, 1)).face(x=0))])
     verdict = solve(problem, way(Stage(SSBroyden(), iterations=200), impose="penalty"), seconds=5, threads=1).verdict
     assert verdict.word == "doubt" and any("condition missing" in one for one in verdict.because)
+
+
+SQUARE = Box(x=(0, 1), y=(0, 1))
+
+
+@pytest.mark.parametrize("make", [
+    lambda: Problem("u", SQUARE, [lambda u, x: u.xx + u.yy - np.cos(np.pi * x)], [Neumann(u=0)]),                 # a constant
+    lambda: Problem("u", Box(x=(0, 1)), [lambda u: u.xxxx - 1], [Dirichlet(u=0)]),                                # slopes
+    lambda: Problem("u", SQUARE, [lambda u: laplacian(laplacian(u)) - 1], [Dirichlet(u=0)]),
+    lambda: Problem(("u", "v", "p"), SQUARE, [lambda u, v, p: (laplacian(u) - p.x, laplacian(v) - p.y - 1),
+                                              lambda u, v: u.x + v.y], [Dirichlet(u=0, v=0)])])                   # the pressure
+def test_what_is_not_determined_is_noticed(make):
+    verdict = solve(make(), seconds=4, threads=1).verdict
+    assert verdict.word == "doubt" and any("condition missing" in one for one in verdict.because)
+
+
+@pytest.mark.parametrize("make", [
+    lambda: Problem("u", Box(x=(0, 1)), [lambda u: u.xxxx - 1], [Dirichlet(u=0), Neumann(u=0)]),
+    lambda: Problem("u", SQUARE, [lambda u, x: u.xx + u.yy - np.exp(x)], [
+        Neumann(u=0, on=SQUARE.face(x=0) | SQUARE.face(y=0)), Dirichlet(u=0, on=SQUARE.face(x=1) | SQUARE.face(y=1))]),
+    lambda: Problem(("u", "v", "p"), SQUARE, [lambda u, v, p: (laplacian(u) - p.x, laplacian(v) - p.y - 1),
+                                              lambda u, v: u.x + v.y], [Dirichlet(u=0, v=0),
+                                                                        Dirichlet(p=0, on=SQUARE.point(x=0, y=0))])])
+def test_what_is_determined_is_not_doubted(make):
+    verdict = solve(make(), seconds=4, threads=1).verdict
+    assert not any("condition missing" in one for one in verdict.because)
 
 
 def test_a_solution_of_many_coordinates_is_not_judged():
