@@ -112,7 +112,7 @@ def test_what_is_not_determined_is_noticed(make):
 @pytest.mark.parametrize("make", [
     lambda: Problem("u", Box(x=(0, 1)), [lambda u: u.xxxx - 1], [Dirichlet(u=0), Neumann(u=0)]),
     lambda: Problem("u", SQUARE, [lambda u, x: u.xx + u.yy - np.exp(x)], [
-        Neumann(u=0, on=SQUARE.face(x=0) | SQUARE.face(y=0)), Dirichlet(u=0, on=SQUARE.face(x=1) | SQUARE.face(y=1))]),
+        Neumann(u=0, on=SQUARE.face(x=0) | SQUARE.face(y=0) | SQUARE.face(y=1)), Dirichlet(u=0, on=SQUARE.face(x=1))]),
     lambda: Problem(("u", "v", "p"), SQUARE, [lambda u, v, p: (laplacian(u) - p.x, laplacian(v) - p.y - 1),
                                               lambda u, v: u.x + v.y], [Dirichlet(u=0, v=0),
                                                                         Dirichlet(p=0, on=SQUARE.point(x=0, y=0))])])
