@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from pinn.bench import bench, told, write_table
+from pinn.bench import bench, read_run, told, write_table
 from pinn.errors import FileError
 from tests.pinn.tiny import write_tiny
 
@@ -60,3 +60,12 @@ def test_targets_are_met_or_missed(tmp_path):
         "heat_1d", "wave_1d", "robin"))
     assert "1e-13 met" in heat and "| 0.5 |" in heat and "**missed**" in wave and "why" in robin
     assert "0.5" in heat.split("|")[8] and told(rows[0]).startswith("heat_1d seed 0: 1.0e-14, trust")
+
+
+def test_errors_of_single_slabs_are_no_errors_of_the_whole(tmp_path):
+    summary = {"errors": {"u": {"relative_l2": 2e-5}}, "seconds": 9.5, "seconds_compile": 0.5}
+    (tmp_path / "summary.json").write_text(json.dumps(summary), encoding="utf-8")
+    (tmp_path / "history.csv").write_text("\n".join([
+        "iteration,stage,seconds,loss,error:u", "1,Adam,1.0,1e-1,0.5", '2,"t 0 to 0.125, random features",2.0,1e-12,1e-9',
+        "3,SSBroyden,3.0,1e-5,1e-3", ""]), encoding="utf-8")
+    assert read_run("wave", 0, tmp_path)["history"] == [(1.0, 0.5), (3.0, 1e-3), (9.0, 2e-5)]
