@@ -69,6 +69,8 @@ def test_wheel_holds_the_three_packages_and_nothing_else(wheel):
     for package in ("autodiff", "pinn", "problems"):
         shipped = {name for name in names if name.startswith(package) and name.endswith(".py")}
         assert shipped == {path.relative_to(ROOT).as_posix() for path in (ROOT / package).rglob("*.py")}
+    data = {path.relative_to(ROOT).as_posix() for path in (ROOT / "problems" / "data").glob("*.npz")}
+    assert data and data <= set(names)
 
 
 def test_wheel_tells_one_version_and_its_licence(wheel):
