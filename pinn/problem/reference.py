@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.interpolate import NdBSpline, make_interp_spline
+import scipy
 
 from pinn.errors import FileError, ProblemError
 from pinn.jetspace import user_location
@@ -49,7 +49,7 @@ class Reference:
                 raise _wrong(f"{np.count_nonzero(~np.isfinite(value))} values of {unknown} are not finite",
                              "a spline spreads one of them over all others")
             self.values[unknown] = value
-        self._splines: dict[str, NdBSpline] = {}
+        self._splines: dict[str, Any] = {}
         parameters = [inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD) for name in axes]
         self.__signature__ = inspect.Signature(parameters)
 
@@ -83,18 +83,19 @@ class Reference:
         grid = ", ".join(f"{name}: {len(x)}" for name, x in self.axes.items())
         return f"Reference({', '.join(self.values)} on {grid}; relative error {self.error:.1e})"
 
-    def _spline(self, unknown: str) -> NdBSpline:
+    def _spline(self, unknown: str) -> Any:
         """The spline of an unknown: interpolation along one axis after the other."""
+        # `scipy.interpolate` is reached through `scipy`, which loads it at the first use
         if unknown not in self._splines:
             coefficients, knots, degrees = self.values[unknown], [], []
             for axis, x in enumerate(self.axes.values()):
                 degree = max(k for k in (1, 3, DEGREE) if k < len(x))
-                one = make_interp_spline(x, coefficients, k=degree, axis=axis)
+                one = scipy.interpolate.make_interp_spline(x, coefficients, k=degree, axis=axis)
                 coefficients = np.moveaxis(one.c, 0, axis)  # where scipy keeps the axis of the interpolation
                 knots.append(one.t)
                 degrees.append(degree)
             table = np.ascontiguousarray(coefficients)
-            self._splines[unknown] = NdBSpline(tuple(knots), table, tuple(degrees), extrapolate=False)
+            self._splines[unknown] = scipy.interpolate.NdBSpline(tuple(knots), table, tuple(degrees), extrapolate=False)
         return self._splines[unknown]
 
 
