@@ -66,7 +66,7 @@ class Turns:
 
     def promise(self, k: int, now: float, hoped: float = HOPED) -> float:
         """log10 of the residual that a way would come to, if for so much of the time that is left it fell on as it does."""
-        (t, before), (u, after) = self.seen[k][-2 if len(self.seen[k]) > 1 else -1], self.seen[k][-1]
+        (t, before), (u, after) = self.seen[k][-2:]
         slope = min((after - before) / max(u - t, 1e-9), 0.0)
         rest = min(hoped * (self.seconds - now), 100 * self.length)
         return after + slope * rest

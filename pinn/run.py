@@ -23,7 +23,7 @@ from pinn.archive import describe_network, load_solution, plain, save_solution, 
 from pinn.errors import FileError, ProblemError
 from pinn.events import Callback
 from pinn.footprint import Footprint, footprint
-from pinn.geometry import Ball
+from pinn.geometry import Box, Time
 from pinn.history import joined
 from pinn.imposition import impose_by
 from pinn.objective import check_names
@@ -260,7 +260,7 @@ def check(problem: Problem, recipe: Recipe | None = None) -> list[tuple[str, lis
     check_names(recipe, problem.terms)
     domain, sections = problem.domain, []
     bounds = ", ".join(f"{a:g} <= {name} <= {b:g}" for name, (a, b) in domain.bounds.items())
-    if isinstance(getattr(domain, "space", domain), Ball):
+    if not isinstance(getattr(domain, "space", domain), Box | Time):  # it does not fill its bounds
         bounds = f"{domain!r}"
     rows: list[Row] = [("domain", bounds + (f", periodic in {', '.join(domain.periodic)}" if domain.periodic else ""), None),
                        ("unknowns", ", ".join(problem.unknowns), None)]

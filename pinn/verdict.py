@@ -170,7 +170,8 @@ def linearised(
     seen = length > 1e-12 * length.max()
     matrix = matrix[:, seen] / length[seen]
     c, *_ = scipy.linalg.lstsq(matrix, -r, cond=1e-11, lapack_driver="gelsd", check_finite=False)
-    answered, whole = float(np.linalg.norm(matrix @ c)), float(np.linalg.norm(r))
+    answer = matrix @ c
+    answered, whole = float(np.linalg.norm(answer)), float(np.linalg.norm(r))
     explained = min((answered / whole) ** 2, 1.0) if whole else 1.0
     slow = np.zeros(together.shape[1], bool)
     for slot in more.layout:
@@ -184,7 +185,7 @@ def linearised(
     estimate = {name: max(float(np.linalg.norm(part[:, seen] / length[seen] @ c)) * amplified, ROUNDING)
                 for name, part in fields.items()}
     if explained < NOISE:
-        rest = float(np.linalg.norm(matrix @ c + r))
+        rest = float(np.linalg.norm(answer + r))
         estimate = {name: float(np.hypot(one, rest * unexplained)) for (name, one), unexplained in zip(
             estimate.items(), amplifications(matrix, [part[:, seen] / length[seen] for part in fields.values()]), strict=True)}
     order = max((len(index) for term in problem.terms if term.kind == "equation" for indices in term.demands.values()

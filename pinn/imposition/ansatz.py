@@ -268,14 +268,14 @@ def seam(value: ad.Array, unknown: str, problem: Problem, frame: Frame) -> str:
                      for index in term.demands.get(unknown, ())), default=0)  # fmt: skip
         derivative, (low, high) = value, frame.domain.bounds[axis]
         for k in range(order):
-            derivative = frame.space.derivative(derivative, (axis,)) if k else value
             points = frame.points({axis: 0})
             there, size = points.copy(), frame.values([derivative], frame.points({}))
             there[:, frame.space.coordinates.index(axis)] = high
             jump = np.abs(frame.values([derivative], points) - frame.values([derivative], there)).max()
-            if jump > SEAM * max(float(np.abs(size).max()), jump):
+            if jump > SEAM * np.abs(size).max():
                 what = "its data jump" if k == 0 else f"derivative {k} by {axis} of its data jumps"
                 return f"{what} by {jump:.1e} from {axis} = {high:g} to {low:g}, and a kink that is built in would stay"
+            derivative = frame.space.derivative(derivative, (axis,))
     return ""
 
 

@@ -29,7 +29,7 @@ class Reference:
     """
 
     def __init__(self, values: Mapping[str, Any], error: float, **coordinates: Any):
-        axes = {name: np.asarray(x, float) for name, x in coordinates.items()}
+        axes = {name: _numbers(x, f"the grid of {name}") for name, x in coordinates.items()}
         if not axes or not isinstance(values, Mapping) or not values:
             raise _wrong("a reference needs coordinates and values by unknown", "it is a function of the coordinates")
         if not isinstance(error, numbers.Real) or isinstance(error, bool) or not 0 <= error < 1:
@@ -41,7 +41,7 @@ class Reference:
         shape = tuple(len(x) for x in axes.values())
         self.error, self.axes, self.values = float(error), axes, dict[str, np.ndarray]()
         for unknown, given in values.items():
-            value = np.asarray(given, float)
+            value = _numbers(given, f"the values of {unknown}")
             if value.shape != shape:
                 raise _wrong(f"the values of {unknown} are of shape {value.shape}, not {shape}",
                              f"there is one at each point of the grid of {', '.join(axes)}")
@@ -62,19 +62,24 @@ class Reference:
         try:
             with np.load(path) as file:
                 arrays = {name: file[name] for name in file.files}
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, TypeError, zipfile.BadZipFile) as error:  # TypeError: a lone array, no .npz
             raise FileError(f"no reference can be read from {path}", why=str(error),
                             fix="give an .npz file of numpy.savez") from error
         known = arrays.pop(ERROR, None)
-        if known is None:
-            raise FileError(f"{path} does not say how good it is", why=f"it has no {ERROR}",
+        if known is None or known.size != 1 or known.dtype.kind != "f":
+            raise FileError(f"{path} does not say how good it is", why=f"it has no number {ERROR}",
                             fix=f"numpy.savez(path, x=x, t=t, u=u, {ERROR}=1e-7)")
         axes = {name: array for name, array in arrays.items() if array.ndim == 1}
-        return cls({name: array for name, array in arrays.items() if name not in axes}, float(known), **axes)
+        return cls({name: array for name, array in arrays.items() if name not in axes}, float(known.ravel()[0]), **axes)
 
     def __call__(self, *positions: Any, **coordinates: Any) -> dict[str, np.ndarray]:
         """Values by unknown at coordinates of any one shape; NaN outside the grid."""
         given = dict(zip(self.axes, positions, strict=False)) | coordinates
+        if set(given) != set(self.axes) or len(positions) > len(self.axes):
+            asked = ", ".join(given) or "nothing"
+            raise ProblemError(f"{self!r} was asked at {asked}", where=user_location(), code="reference",
+                               why=f"its coordinates are {', '.join(self.axes)}",
+                               fix=f"reference({', '.join(f'{name}=...' for name in self.axes)})")
         points = np.broadcast_arrays(*(np.asarray(given[name], float) for name in self.axes))
         at = np.stack([point.ravel() for point in points], axis=-1)
         return {unknown: self._spline(unknown)(at).reshape(points[0].shape) for unknown in self.values}
@@ -97,6 +102,13 @@ class Reference:
             table = np.ascontiguousarray(coefficients)
             self._splines[unknown] = scipy.interpolate.NdBSpline(tuple(knots), table, tuple(degrees), extrapolate=False)
         return self._splines[unknown]
+
+
+def _numbers(given: Any, what: str) -> np.ndarray:
+    try:
+        return np.asarray(given, float)
+    except (TypeError, ValueError) as error:
+        raise _wrong(f"{what} are no numbers", str(error)) from error
 
 
 def _wrong(what: str, why: str) -> ProblemError:

@@ -65,10 +65,20 @@ def test_files(tmp_path):
     assert again.error == 1e-6 and np.array_equal(again(x=0.3, t=0.7)["u"], known(x=0.3, t=0.7)["u"])
     np.savez(tmp_path / "nameless.npz", **known.axes, **known.values)
     (tmp_path / "text.npz").write_text("no numbers")
-    for name in ("nameless.npz", "text.npz", "missing.npz"):
+    np.savez(tmp_path / "several.npz", **known.axes, **known.values, relative_l2=[1e-6, 1e-7])
+    np.save(tmp_path / "lone.npy", known.values["u"])
+    for name in ("nameless.npz", "text.npz", "missing.npz", "several.npz", "lone.npy"):
         with pytest.raises(FileError) as caught:
             Reference.read(tmp_path / name)
         assert caught.value.why and caught.value.fix
+
+
+def test_coordinates_that_are_missing_or_too_many():
+    known = tabulated(12)
+    for ask in (lambda: known(x=0.1), lambda: known(0.1, 0.2, 0.3), lambda: known(x=0.1, t=0.2, y=0.3), lambda: known()):
+        with pytest.raises(PinnError) as caught:
+            ask()
+        assert "x, t" in caught.value.why and caught.value.fix
 
 
 GRID = np.linspace(0, 1, 5)
@@ -78,6 +88,7 @@ GRID = np.linspace(0, 1, 5)
     ({}, 1e-6, {"x": GRID}, "values"), ({"u": GRID}, 1e-6, {}, "coordinates"), ({"u": GRID}, 2.0, {"x": GRID}, "error"),
     ({"u": GRID}, True, {"x": GRID}, "error"), ({"u": GRID}, 1e-6, {"x": GRID[::-1]}, "rise"),
     ({"u": GRID}, 1e-6, {"x": GRID[:1]}, "rise"), ({"u": GRID[:3]}, 1e-6, {"x": GRID}, "shape"),
+    ({"u": ["a"] * 5}, 1e-6, {"x": GRID}, "no numbers"), ({"u": GRID}, 1e-6, {"x": "grid"}, "no numbers"),
     ({"u": np.full(5, np.nan)}, 1e-6, {"x": GRID}, "not finite"),
     ({"u": np.zeros((5, 4))}, 1e-6, {"x": GRID, "t": GRID}, "shape")])
 def test_bad_references_are_refused(values, error, axes, told):
