@@ -29,13 +29,13 @@ def pendulum():
     return Problem("u", Time(t=(0, 10)), [lambda u: u.tt + np.sin(u)], [Initial(u=3.0, u_t=0)])
 
 
-def stepped(problem, seconds=16.0):
+def stepped(problem, seconds=60.0):
     """Features slab by slab alone: the stepping, and what it told."""
     recipe = complete(Recipe(network=MLP(width=4, depth=1)), problem)
     rng = np.random.default_rng(0)
     session = Session(problem, seconds, 0, 1)
     turns = Turns([Way(session, recipe.each[0], tuple(rng.spawn(3)))], None)
-    stepping = Stepping(session, recipe, Polish(features=300), turns, rng)
+    stepping = Stepping(session, recipe, Polish(), turns, rng)
     session.waited(0.0)
     seen, turned = [], 0
     assert not stepping.over
