@@ -124,7 +124,7 @@ class Stepping:
             except (ad.AutodiffError, np.linalg.LinAlgError, ValueError, MemoryError):  # others solve the problem
                 break
             used = self.now - begun
-            if hopeless or self.reached > before - GROWN or self.now + 2 * used > until:
+            if hopeless or self.reached > before - GROWN or self.now + 2 * used > until or self.ended(self.turns):
                 break
             slabs *= 2
         return reason
