@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -50,39 +52,46 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=30.0, help="of training, for everybody")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", default=list(PROBLEMS))
-    parser.add_argument("--out", type=Path, default=OUT, help="folder for study.md")
+    parser.add_argument("--recipes", nargs="+", default=list(RECIPES), choices=RECIPES)
+    parser.add_argument("--out", type=Path, default=OUT, help="folder for study.json and study.md")
+    parser.add_argument("--fresh", action="store_true", help="measure again what study.json has")
     parser.add_argument("--one", nargs=2, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.one:
         print(one(*options.one, options.seconds, options.seeds[0]))
         return
-    rows = []
-    for name in options.only:
-        for title in RECIPES:
-            found = []
-            for seed in options.seeds:  # a process of its own, so that nobody has another's kernels in memory
-                command = [sys.executable, __file__, "--one", title, name, "--seconds", str(options.seconds), "--seeds",
-                           str(seed)]  # fmt: skip
-                done = subprocess.run(command, capture_output=True, text=True, check=False)
-                found.append((done.stdout.split() or ["nan", "error"])[-2:])
-            errors = [float(error) for error, _ in found]
-            rows.append([name, title, *(f"{error:.1e}, {word}" for error, (_, word) in zip(errors, found, strict=True)),
-                         f"{np.median(errors):.1e}"])
-            print(*rows[-1], flush=True)
-            write(rows, options)
+    file = options.out / "study.json"
+    runs: dict[str, str] = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    for name, title, seed in itertools.product(options.only, options.recipes, options.seeds):
+        key = f"{name}, {title}, seed {seed}, {options.seconds:g} s"
+        if key in runs and not options.fresh:
+            continue
+        # a process of its own, so that nobody has another's kernels in memory
+        command = [sys.executable, __file__, "--one", title, name, "--seconds", str(options.seconds), "--seeds", str(seed)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        runs[key] = " ".join((done.stdout.split() or ["nan", "error"])[-2:])
+        print(key, runs[key], flush=True)
+        options.out.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(runs, indent=1) + "\n", encoding="utf-8")
+    write(runs, options)
 
 
-def write(rows: list[list[str]], options: argparse.Namespace) -> None:
-    """The table so far."""
+def write(runs: dict[str, str], options: argparse.Namespace) -> None:
+    """The table of the runs that there are."""
     told = [
         f"- relative L2, the worst field, after {options.seconds:g} s of training (or earlier, where nothing but rounding is "
         "left), one thread, and the verdict",
         "- features: random features by least squares, then Adam; quick way: Adam, self-scaled Broyden, adaptive points, "
         "three layers of 30 and 8,192 points, or of 20 and 4,096; exact way: Levenberg-Marquardt on a network of sines; "
         "default: all of them", ""]  # fmt: skip
+    rows = []
+    for name, title in itertools.product(PROBLEMS, RECIPES):
+        found = [runs.get(f"{name}, {title}, seed {seed}, {options.seconds:g} s", "nan -") for seed in options.seeds]
+        errors = [float(one.split()[0]) for one in found]
+        if np.isfinite(errors).any():
+            rows.append([name, title, *(one.replace(" ", ", ") for one in found), f"{np.median(errors):.1e}"])
     head = ["problem", "recipe", *(f"seed {seed}" for seed in options.seeds), "median"]
     lines = ["# What the default recipe is made of", "", *machine(), *told, *table(head, rows)]
-    options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "study.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

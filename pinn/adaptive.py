@@ -11,6 +11,7 @@ from pinn.errors import RecipeError
 from pinn.sampling import Cloud
 
 MOST, DOUBLINGS = 32_768, 2  # points of a region, up to which they are doubled where nobody says how many, and how often
+LEAST = 256    # points, which are not made fewer to begin with
 DENSER = 2     # times more candidates than these, at least
 
 
@@ -25,6 +26,9 @@ class Adaptive:
 
     All points count alike: where they are dense, the residual counts more.  With `measure` each counts as much as the part of
     the region that is nearest to it, so that the loss remains an integral over the region (see `measured`).
+
+    Where nobody says how many points there are, training begins on `fewer` times fewer: the first steps only find the valley.
+    They double after every second time, and as soon as the residual between them is larger than on them (see `pinn.renewal`).
     Raises RecipeError for settings that cannot work.
     """
 
@@ -36,15 +40,16 @@ class Adaptive:
     add: int = 0
     most: int = 16384
     measure: bool = False
+    fewer: int = 1
 
     def __post_init__(self) -> None:
-        numbers = (self.every, self.candidates, self.add + 1 if isinstance(self.add, int) else None, self.most)
+        numbers = (self.every, self.candidates, self.add + 1 if isinstance(self.add, int) else None, self.most, self.fewer)
         whole = all(isinstance(n, int) and not isinstance(n, bool) and n >= 1 for n in numbers)
         whole = whole and not isinstance(self.add, bool) and isinstance(self.measure, bool)
         if not (whole and self.power >= 0 and self.floor >= 0 and 0 <= self.even <= 1):
             raise RecipeError(
-                f"cannot sample adaptively with {self}", why="every, candidates and most are positive integers, add is one or "
-                "0, power and floor are not negative, even is a share, measure is True or False",
+                f"cannot sample adaptively with {self}", why="every, candidates, most, fewer are positive integers, add is one "
+                "or 0, power and floor are not negative, even is a share, measure is True or False",
                 fix="Adaptive(every=500, candidates=16384, power=1.0, floor=1.0, even=0.25)")
 
     def renew(self, old: Cloud, fresh: Cloud, size: np.ndarray, rng: np.random.Generator, times: int = 1) -> Cloud:
@@ -57,6 +62,10 @@ class Adaptive:
         for _ in range(0 if self.add else DOUBLINGS):
             count *= 2 if 2 * count <= MOST else 1
         return count
+
+    def first(self, count: int) -> int:
+        """How many of so many points, of which nobody said how many, training begins on."""
+        return count if self.add or count < self.fewer * LEAST else count // self.fewer
 
     def kept(self, old: Cloud) -> int:
         """How many of the old points stay, in front of the new ones."""

@@ -179,7 +179,8 @@ class Recipe:
 def default(problem: Problem, network: Any = None) -> Recipe:
     """The recipe that solves ordinary problems with nothing set: two ways that take turns (compared by benchmarks/study.py).
 
-    Self-scaled Broyden with fresh points where the residual is large is quick, and finds layers and fronts.  Levenberg-
+    Self-scaled Broyden with fresh points where the residual is large is quick, and finds layers and fronts; it begins on an
+    eighth of the points.  Levenberg-
     Marquardt on fixed points, from random weights, takes longer to begin, and brings smooth solutions down to rounding: its
     network is one of sines, slow ones with random phases, and it gets twice as many residuals as there are weights.  The cost
     of both grows with the square of the weights and more, which keeps networks small, that of the second above all; a `network`
@@ -190,7 +191,8 @@ def default(problem: Problem, network: Any = None) -> Recipe:
     network = network or MLP((20, 20) if inputs == 1 else (30, 30, 30) if inputs <= FEW else (20, 20, 20))
     weights = waves.layout(inputs, len(problem.unknowns)).size
     equations = sum(len(term.residuals) for term in problem.terms if term.kind == "equation")
-    quick = Recipe(stages=(Stage(Adam(Cosine(5e-3, 500, 5e-4)), iterations=500), Stage(SSBroyden(), name="SSBroyden")))
+    quick = Recipe(stages=(Stage(Adam(Cosine(5e-3, 500, 5e-4)), iterations=500), Stage(SSBroyden(), name="SSBroyden")),
+                   resample=Adaptive(fewer=8))
     exact = Recipe(network=waves, stages=(LevenbergMarquardt(tolerance_loss=1e-3),), resample=False,
                    points=power_of_two(2 * weights / max(equations, 1)))
     return Recipe(

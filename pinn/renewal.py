@@ -16,7 +16,10 @@ from pinn.recipe import Recipe
 from pinn.sampling import Cloud, sample
 from pinn.weighting import Balance
 
-POINTS, EMPHASIS, BALANCE = "points", "emphasis", "balance"
+POINTS, EMPHASIS, BALANCE, CHECK = "points", "emphasis", "balance", "check"
+OFTEN = 100      # iterations from one check to the next whether few points are too few
+BETWEEN = 2.0    # times the residual on few points: a residual between them that shows that they are too few
+PATIENCE = 2     # renewals with few points, at most, before they are doubled
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +36,7 @@ class Renewed:
 
 
 class Renewal:
-    """The rhythm of a way, and what it has learned of its points: it changes only in `enter`, `renew`, `grow` and `release`."""
+    """The rhythm of a way, and what it has learned of its points: it changes only where it is entered, renewed or told to."""
 
     def __init__(self, recipe: Recipe, problem: Problem, rng: np.random.Generator):
         self.recipe, self.rng = recipe, rng
@@ -48,12 +51,15 @@ class Renewal:
         self.marks: dict[str, int] = {}
         self.times = 1               # so many times more points at the next renewal
         self.most: int | None = None  # what they may become
+        self.full: dict[int, int] = {}  # what they are to be, by patch, where they begin as fewer
+        self.waited = 0              # renewals without more of these
 
     def enter(self, is_last: bool) -> None:
         """A stage begins; points are drawn anew only in the last."""
         recipe, adaptive = self.recipe, self.recipe.adaptive
         # a short first stage only finds the valley; fresh points are for the stages that settle in it
         said = {POINTS: adaptive.every if adaptive is not None and is_last else 0,
+                CHECK: OFTEN if is_last and self.full else 0,
                 EMPHASIS: self.emphasis.every if self.emphasis is not None else 0,
                 BALANCE: (recipe.weighting.every or 0) if isinstance(recipe.weighting, Balance) else 0}
         self.every = {part: every for part, every in said.items() if every}
@@ -65,7 +71,7 @@ class Renewal:
         counts = [cloud.count for patch, cloud in zip(objective.patches, objective.clouds, strict=True) if patch.is_interior]
         if POINTS not in self.every or adaptive is None or self.recipe.points:
             return False
-        self.most = adaptive.grown(max(counts)) if self.most is None else self.most
+        self.most = adaptive.grown(max([*counts, *self.full.values()])) if self.most is None else self.most
         if 2 * max(counts) > self.most:
             return False
         self.times = 2
@@ -96,7 +102,15 @@ class Renewal:
             self.held = self.emphasis.release(self.held)
 
     def first(self, objective: Objective, theta: np.ndarray) -> Objective:
-        """The objective before the first step, with points that pull as is known of them."""
+        """The objective before the first step: few points if asked for, each pulling as is known of it."""
+        adaptive, clouds = self.recipe.adaptive, list(objective.clouds)
+        if adaptive is not None and not self.recipe.points:
+            for index, (patch, cloud) in enumerate(zip(objective.patches, clouds, strict=True)):
+                count = adaptive.first(cloud.count) if patch.is_interior else cloud.count
+                if count < cloud.count:
+                    self.full[index] = cloud.count
+                    clouds[index] = sample(patch.region, count, self.recipe.sampling, self.rng)
+            objective = objective.with_clouds(clouds) if self.full else objective
         return objective if self.emphasis is None else self._emphasised(objective, theta, {}, [0] * len(objective.clouds), 0)
 
     def renew(self, objective: Objective, theta: np.ndarray, iteration: int, insist: bool, asked: bool = False) -> Renewed:
@@ -106,6 +120,15 @@ class Renewal:
         size, held = None, self.held
         fresh: dict[int, tuple[Cloud, np.ndarray]] = {}
         kept = [cloud.count for cloud in objective.clouds]
+        if self.full and (asked or {POINTS, CHECK} & due):
+            few = self._few(objective)
+            self.waited += asked or POINTS in due
+            if (few and self.waited >= PATIENCE) or self._too_few(objective, theta):
+                self.waited = 0
+                if few:
+                    due, self.times = due | {POINTS}, 2
+                else:
+                    self.grow(objective)
         if asked or POINTS in due:
             adaptive, clouds = self.recipe.adaptive or Adaptive(), list(objective.clouds)
             due |= {POINTS} | ({EMPHASIS} if self._lasts else set())
@@ -121,12 +144,31 @@ class Renewal:
                 kept[index] = adaptive.kept(clouds[index])
                 clouds[index] = adaptive.renew(clouds[index], even, known, self.rng, times)
             objective = objective.with_clouds(clouds)
+            if not self._few(objective):
+                self.every.pop(CHECK, None)
         if EMPHASIS in due and self.emphasis is not None:
             objective = self._emphasised(objective, theta, fresh, kept, steps)
         if BALANCE in due and isinstance(self.recipe.weighting, Balance):
             objective = objective.rebalanced(self.recipe.weighting, theta)
         self.marks |= dict.fromkeys(due, iteration)
         return Renewed(objective, size, self.emphasis is not None and self.emphasis.moved(held, self.held))
+
+    def _few(self, objective: Objective) -> bool:
+        """Whether points are fewer than they are to be."""
+        return any(2 * objective.clouds[index].count <= full for index, full in self.full.items())
+
+    def _too_few(self, objective: Objective, theta: np.ndarray) -> bool:
+        """Whether the residual is larger on even points between those it is trained on."""
+        def size(even: bool) -> float:
+            total = 0.0
+            for index, full in self.full.items():
+                cloud = objective.clouds[index]
+                if even:
+                    cloud = sample(cloud.region, full // 4, self.recipe.sampling, self.rng)
+                total += float(cloud.weights @ objective.size_of_residual(index, theta, cloud) ** 2)
+            return float(np.sqrt(total))
+
+        return size(even=True) > BETWEEN * size(even=False)
 
     @property
     def _by_moments(self) -> bool:

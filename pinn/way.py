@@ -287,8 +287,12 @@ class Stint:
                     with timed(session.stopwatch, SAMPLING):
                         found = renewal.renew(objective, best.theta, iteration, stopped is not None, asked)
                     objective, every, asked = found.objective, renewal.period, False
-                    if found.moved or renewal.holds_back:
-                        self.settled = Settled() if found.moved else self.settled
+                    if found.moved:
+                        self.settled = Settled()
+                    elif renewal.holds_back:
+                        if self.settled.watch(state.loss) is not None:  # steps that win nothing move no front
+                            renewal.release()
+                            self.settled = Settled()
                     elif found.size is not None:
                         ended = self.settled.watch(found.size)
                         if self.settled.stale >= GROWN_ROUNDS and renewal.grow(objective):
