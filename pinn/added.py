@@ -20,9 +20,14 @@ from pinn.recipe import Recipe, share_points
 from pinn.sampling import Cloud, sample
 from pinn.supply import Supply
 
+COARSER = 4  # times fewer points and features, with which Gauss-Newton begins
+KEPT = 1 << 26  # numbers: what coefficients do not change is remembered up to half a gigabyte
 OVER = 3  # times more residuals than coefficients
 LEAST = 256
+AFFINE = 1e-9  # of the residual, which rounding explains
 POWERS = 7
+
+Numbers = dict[ad.Node, np.ndarray]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,15 +43,18 @@ class Added:
     waves: Supply           # the same with frequencies among the weights
     patches: tuple[Patch, ...]
     clouds: tuple[Cloud, ...]
-    symbols: tuple[dict[ad.Node, np.ndarray], ...]  # numbers of the columns at the points
-    rows: tuple[Rows, ...]
+    plain: tuple[Rows, ...]  # as of columns and all weights
+    columns: tuple[Numbers, ...]  # at the points
+    rows: tuple[Rows, ...]   # as of the symbols: columns, and what c does not change
+    symbols: tuple[Numbers, ...]  # at the points
     weights: tuple[np.ndarray, ...]
     factors: tuple[np.ndarray, ...]
     fixed: np.ndarray       # weights of `waves` with all c zero
     amplitudes: np.ndarray  # of the columns
     threads: int = 1
     dtype: str = "float64"
-    last: dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]] = field(default_factory=dict)
+    every: int = 1          # steps change every n-th coefficient
+    last: dict[str, tuple[np.ndarray, ...]] = field(default_factory=dict)
 
     @staticmethod
     def of(problem: Problem, imposition: Imposition, base: Mapping[str, ad.Array] | None, features: RandomFeatures,
@@ -60,11 +68,12 @@ class Added:
         clouds = tuple(
             sample(patch.region, share_points({"interior": interior}, patch.region, patch.names, patch.is_interior),
                    recipe.sampling, rng) for patch in patches)
-        symbols = tuple(symbols_of(patch, patch.table(cloud)) for patch, cloud in zip(patches, clouds, strict=True))
+        columns = tuple(symbols_of(patch, patch.table(cloud)) for patch, cloud in zip(patches, clouds, strict=True))
         rows = tuple(Rows.of([residual.node for residual in patch.residuals], windows) for patch in patches)
         factors = tuple(np.sqrt(np.outer(cloud.weights, weight)) for cloud, weight in zip(clouds, weights, strict=True))
         none = np.zeros(0)
-        blank = Added(waves, features, waves, patches, clouds, symbols, rows, tuple(weights), factors, none, none, threads)
+        own = tuple(weights)
+        blank = Added(waves, features, waves, patches, clouds, rows, columns, rows, columns, own, factors, none, none, threads)
         return blank.faster(features, base)
 
     def faster(self, features: RandomFeatures, base: Mapping[str, ad.Array] | None) -> Added:
@@ -78,27 +87,58 @@ class Added:
             w, b, _ = block.layout.views(fixed).values()
             w[...], b[...], size = own.network.waves(w.shape[1])
             amplitudes.append(np.tile(size, own.layout.size // size.size))
-        return replace(self, supply=supply, features=features, fixed=fixed, amplitudes=np.concatenate(amplitudes), last={})
+        rows, symbols = list[Rows](), list[Numbers]()
+        for plain, at_points, cloud in zip(self.plain, self.columns, self.clouds, strict=True):
+            dear, fewer = plain.split()
+            if cloud.count * sum(int(np.prod(node.shape)) for node in dear) > KEPT:
+                dear, fewer = {}, plain
+            numbers = plain.numbers(list(dear.values()), at_points, fixed, cloud.count, self.threads)
+            rows.append(fewer)
+            symbols.append({**at_points, **dict(zip(dear, numbers, strict=True))})
+        return replace(self, supply=supply, features=features, rows=tuple(rows), symbols=tuple(symbols), fixed=fixed,
+                       amplitudes=np.concatenate(amplitudes), last={})
 
     @property
     def size(self) -> int:
         """The number of coefficients."""
         return self.amplitudes.size
 
+    def coarse(self) -> Added:
+        """The same with an n-th of the points, whose steps change an n-th of the coefficients: n = COARSER."""
+        rng, parts = np.random.default_rng(self.size), []
+        for cloud, own, factor in zip(self.clouds, self.symbols, self.factors, strict=True):
+            # not every n-th: these are no even points of a low-discrepancy sequence
+            some = np.sort(rng.choice(cloud.count, -(-cloud.count // COARSER), replace=False))
+            parts.append((replace(cloud, points=cloud.points[some], weights=cloud.weights[some], count=some.size),
+                          {node: number[some] for node, number in own.items()},
+                          factor[some] * np.sqrt(cloud.count / some.size)))
+        clouds, symbols, factors = zip(*parts, strict=True)
+        return replace(self, clouds=clouds, symbols=symbols, factors=factors, every=COARSER, last={})
+
     def residual(self, c: np.ndarray) -> np.ndarray:
         """The weighted residuals `(m,)`."""
-        known = self.last.get("rows")
-        if known is not None and known[0] is c:
-            return known[1]
+        for known in self.last.values():
+            if known[0] is c:
+                return known[1]
         theta, parts = self.weights_of(c), []
         for symbols, rows, factor in zip(self.symbols, self.rows, self.factors, strict=True):
             parts.append((factor * rows.values_at(symbols, theta, len(factor), self.threads)).ravel())
-        return np.concatenate(parts)
+        r = np.concatenate(parts)
+        self.last["values"] = c, r
+        return r
 
     def loss(self, c: np.ndarray) -> float:
         """The sum of the squares of the residuals."""
         r = self.residual(c)
         return float(r @ r)
+
+    def is_linear(self) -> bool:
+        """Whether the residuals are affine in the coefficients: r(2d) - 2 r(d) + r(0) and r(d) - 2 r(0) + r(-d) are nothing."""
+        d = np.random.default_rng(self.size).normal(size=self.size)
+        few = self.coarse()
+        low, none, high, twice = (few.residual(k * d) for k in (-1, 0, 1, 2))
+        bent = max(np.linalg.norm(twice - 2 * high + none), np.linalg.norm(high - 2 * none + low))
+        return bool(bent <= AFFINE * (np.linalg.norm(twice) + np.linalg.norm(none)))
 
     def foreseen(self) -> tuple[float, float]:
         """|r| as it is without features, and as least squares say that it can become."""
@@ -116,8 +156,8 @@ class Added:
         if not (np.isfinite(jacobian).all() and np.isfinite(r).all()):
             return None
         before = float(r @ r)
-        triangle = stacked_triangle(jacobian, r, self.threads)
-        n, foreseen = self.size, float(triangle[-1, -1] ** 2)
+        triangle = stacked_triangle(jacobian[:, ::self.every], r, self.threads)
+        n, foreseen = len(triangle) - 1, float(triangle[-1, -1] ** 2)
         size = float(np.linalg.norm(triangle[:n, :n]))
         best: tuple[np.ndarray, float, int] | None = None
         for k in range(power, POWERS):
@@ -125,7 +165,8 @@ class Added:
             np.fill_diagonal(damping[:n, :n], EPS * size * 100.0**k)
             damped = merged_triangles(np.array(triangle, order="F"), damping)
             with np.errstate(all="ignore"):
-                trial = c - scipy.linalg.solve_triangular(damped[:n, :n], damped[:n, n], check_finite=False)
+                trial = c.copy()
+                trial[::self.every] -= scipy.linalg.solve_triangular(damped[:n, :n], damped[:n, n], check_finite=False)
                 loss = self.loss(trial)
             if loss < (before if best is None else best[1]):
                 best = trial, loss, k
@@ -165,7 +206,7 @@ class Added:
         """The residuals and their derivatives."""
         known = self.last.get("rows")
         if known is not None and known[0] is c:
-            return known[1:]
+            return known[1], known[2]
         theta, left, right = self.weights_of(c), [], []
         for symbols, rows, factor in zip(self.symbols, self.rows, self.factors, strict=True):
             values, derivatives = rows.at(symbols, theta, len(factor), self.threads)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -10,6 +10,7 @@ import numpy as np
 import autodiff as ad
 from pinn.optimizers.lapack import spread
 
+DEAR = 8         # the cost of an operation that is not done twice
 BLOCK = 1 << 19  # points times columns that are treated at a time: what is in between stays in the cache
 
 
@@ -24,6 +25,7 @@ class Rows:
     columns: int
     found: tuple[tuple[int, np.ndarray, ad.Node], ...]  # number, columns, derivative
     width: int  # of what is in between
+    place: np.ndarray  # of the columns, by weight, -1 for none
 
     @staticmethod
     def of(nodes: Sequence[ad.Node], windows: Sequence[tuple[int, int]]) -> Rows:
@@ -39,28 +41,62 @@ class Rows:
             for view, one in zip(views, ad.reverse([node], [ad.lift(1.0)], views), strict=True):
                 if one is not None:
                     found.append((k, place[weights_of(view)], one))
-        return Rows(tuple(nodes), columns, tuple(found), columns)
+        return Rows(tuple(nodes), columns, tuple(found), columns, place)
+
+    def split(self) -> tuple[dict[ad.Node, ad.Node], Rows]:
+        """What is dear and does not depend on the weights in the windows, as symbol: node, and the rows of these symbols."""
+        outputs = [*self.nodes, *(one for _, _, one in self.found)]
+        moving: set[int] = set()
+        known: dict[ad.Node, ad.Node] = {}
+        for node in ad.walk(outputs):
+            if node.op is ad.VIEW and wanted(node, self.place) or any(a.serial in moving for a in node.args):
+                moving.add(node.serial)
+            elif node.lane is ad.POINT and getattr(node.op, "cost", 0) >= DEAR:
+                known[node] = ad.symbol(("known", node.serial), node.shape, node.dtype)
+        changed = ad.substitute(outputs, known, ad.rebuild)
+        count = len(self.nodes)
+        found = tuple((k, columns, one) for (k, columns, _), one in zip(self.found, changed[count:], strict=True))
+        return {symbol: node for node, symbol in known.items()}, replace(self, nodes=tuple(changed[:count]), found=found)
+
+    def numbers(self, nodes: Sequence[ad.Node], symbols: dict[ad.Node, np.ndarray], theta: np.ndarray, count: int,
+                threads: int = 1) -> list[np.ndarray]:  # fmt: skip
+        """Nodes at `count` points, each `(points, *shape)`, given the symbols there."""
+        out = [np.empty((count, *node.shape)) for node in nodes]
+
+        def fill(part: slice, block: dict[ad.Node, np.ndarray], size: int) -> None:
+            for whole, number in zip(out, ad.evaluate(nodes, block, {"theta": theta}, size), strict=True):
+                whole[part] = number
+
+        self._blocks(fill, symbols, count, threads)
+        return out
+
+    def _blocks(self, fill: Callable[[slice, dict[ad.Node, np.ndarray], int], None], symbols: dict[ad.Node, np.ndarray],
+                count: int, threads: int) -> None:  # fmt: skip
+        """Calls `fill` with blocks of points, the numbers of the symbols there, and how many they are."""
+        each = max(16, BLOCK // max(self.width, 1))
+
+        def one(start: int) -> None:
+            part = slice(start, min(start + each, count))
+            with np.errstate(all="ignore"):
+                fill(part, {node: number[part] for node, number in symbols.items()}, part.stop - start)
+
+        spread(threads, one, [(start,) for start in range(0, count, each)])
 
     def at(self, symbols: dict[ad.Node, np.ndarray], theta: np.ndarray, count: int,
            threads: int = 1) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """Values `(points, nodes)` and derivatives `(points, nodes, columns)` at `count` points, given the symbols there."""
         values = np.empty((count, len(self.nodes)))
         rows = np.zeros((count, len(self.nodes), self.columns))
-        each = max(16, BLOCK // max(self.width, 1))
-        wanted = [*self.nodes, *(one for _, _, one in self.found)]
+        asked = [*self.nodes, *(one for _, _, one in self.found)]
 
-        def fill(start: int) -> None:
-            part = slice(start, min(start + each, count))
-            size = part.stop - start
-            block = {node: number[part] for node, number in symbols.items()}
-            with np.errstate(all="ignore"):
-                numbers = ad.evaluate(wanted, block, {"theta": theta}, size)
+        def fill(part: slice, block: dict[ad.Node, np.ndarray], size: int) -> None:
+            numbers = ad.evaluate(asked, block, {"theta": theta}, size)
             for k, number in enumerate(numbers[:len(self.nodes)]):
                 values[part, k] = number
             for (k, columns, one), number in zip(self.found, numbers[len(self.nodes):], strict=True):
                 add_columns(rows[part, k], columns, number if one.lane is ad.POINT else np.asarray(number)[None])
 
-        spread(threads, fill, [(start,) for start in range(0, count, each)])
+        self._blocks(fill, symbols, count, threads)
         return values, rows
 
     def values_at(self, symbols: dict[ad.Node, np.ndarray], theta: np.ndarray, count: int, threads: int = 1) -> np.ndarray:

@@ -35,6 +35,7 @@ HOPELESS = 2.0              # powers of ten that features by themselves must win
 ROUNDING = 13.0             # powers of ten below the first residual at which numbers end
 GRID = (3.0, 48.0)          # frequencies beside the first, of which the best are refined by factors of two
 CLEARLY, HARDLY = 0.15, 0.08  # powers of ten: a choice that is better, a step that is not worth another one
+COARSE = 1000               # features, from which it pays to begin with fewer
 CONVERGING = 0.01           # times the loss before
 GROWN = 0.5                 # powers of ten that twice as many features must win, to be doubled again
 
@@ -201,12 +202,10 @@ class Correction:
             one = added.faster(features(fastest), fields)
             before, after = one.foreseen()
             if base is NOTHING and not self.linear:
-                loss = min([before**2, *(loss for _, loss in newton(one, lambda: self.session.now < until))])
-                # the first step of a linear equation comes to what is foreseen
-                self.linear = bool(loss <= 1.2 * after**2)
-                after = np.sqrt(loss)
+                after = np.sqrt(min([before**2, *(loss for _, loss in newton(one, lambda: self.session.now < until))]))
             return np.log10(max(after, 1e-300) / (before or 1.0)), fastest, one
 
+        self.linear = self.linear or (base is NOTHING and added.is_linear())
         if self.known:
             return added
         best = tried(self.fastest)
@@ -231,8 +230,10 @@ class Correction:
         """The fields with what steps of Gauss-Newton add to them, and the reason to stop the whole run or None."""
         session, probe, reason = self.session, Probe(self.session.problem, added.supply), None
         begun = session.now
-        c = np.zeros(added.size)
-        for k, (c, loss) in enumerate(newton(added, lambda: session.now < until)):
+        c = start = np.zeros(added.size)
+        if not self.linear and added.size >= COARSE:
+            c = start = begun_coarse(added, lambda: session.now < until)
+        for k, (c, loss) in enumerate(newton(added, lambda: session.now < until, start)):
             session.steps += 1
             reason = stop_of((yield self._progress(added, probe, c, loss, k + 1)))
             if reason is not None:
@@ -254,19 +255,27 @@ class Correction:
     def _progress(self, added: Added, probe: Probe, c: np.ndarray, loss: float, step: int) -> Progress:
         session = self.session
         with timed(session.stopwatch, ERRORS):
-            errors = probe.look(c, session.now, insist=True)
+            errors = probe.look(c, session.now, insist=probe.cheap)
         terms = added.terms(c)
         event = Progress(NAME, step, None, loss, terms, errors, session.now, session.seconds, c, added.supply)
         session.rows.append(Row(NAME, session.steps, event.seconds, loss, terms, errors))
         return event
 
 
-def newton(added: Added, more: Callable[[], bool]) -> Iterator[tuple[np.ndarray, float]]:
-    """Coefficients and loss after each step of Gauss-Newton from nothing, until none is worth another.
+def begun_coarse(added: Added, more: Callable[[], bool]) -> np.ndarray:
+    """Coefficients to begin from: what few features come to, a small part of the cost of a step with all; or nothing."""
+    nothing = np.zeros(added.size)
+    found = [c for c, _ in newton(added.coarse(), more)]
+    begun = found[-1] if found else nothing
+    return begun if added.loss(begun) < added.loss(nothing) else nothing
+
+
+def newton(added: Added, more: Callable[[], bool], start: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, float]]:
+    """Coefficients and loss after each step of Gauss-Newton, until none is worth another.
 
     One that converges goes on to its end, which is near, whether there is `more` time or not.
     """
-    c, power, last, converging = np.zeros(added.size), 0, np.inf, True
+    c, power, last, converging = np.zeros(added.size) if start is None else start, 0, np.inf, True
     while converging or more():
         step = added.step(c, power)
         if step is None:

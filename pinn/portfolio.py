@@ -28,8 +28,8 @@ class Turns:
     it cannot come to what is reached already.  A single way has no turns.
     """
 
-    def __init__(self, ways: Sequence[Way], seconds: float | None, reserve: float = 0.0):
-        self.ways = list(ways)
+    def __init__(self, ways: Sequence[Way], seconds: float | None, reserve: float = 0.0, points: int = POINTS):
+        self.ways, self.points = list(ways), points
         self.seconds, self.reserve = math.inf if seconds is None else seconds - reserve, reserve
         self.length = max(SHORTEST, TURN * (seconds or 100.0))
         self.count = 0
@@ -81,7 +81,7 @@ class Turns:
         first = self.ways[0]
         if self._clouds is None:
             rng = np.random.default_rng([first.session.seed, 2])
-            self._clouds = [sample(patch.region, POINTS, first.recipe.sampling, rng) for patch in first.objective.patches]
+            self._clouds = [sample(patch.region, self.points, first.recipe.sampling, rng) for patch in first.objective.patches]
             self._weights = first.objective.weights  # the judge keeps to his measure, whatever becomes of the weights
         total = 0.0
         for patch, cloud, weights in zip(patches, self._clouds, self._weights, strict=True):

@@ -34,6 +34,7 @@ BEHIND = 0.5           # powers of ten above it, with which they are given up
 HOPELESS = 2.0         # times more than there is: a march that would take so long is given up
 BEYOND = 0.25          # of its length, to which a slab is solved behind its end, where least squares are worst
 AS_WELL = 1.0          # powers of ten: a slab that is so much worse than the first gets more features
+LOOKED = 1024          # points at which a slab is judged: its lift has the fields of all slabs before
 LATER = 1.3            # times later a march may end that is more than half done
 EASY = 0.3             # of the time of a slab, within which one that lets the next be longer is solved
 
@@ -185,12 +186,12 @@ class Stepping:
             low, high = session.problem.domain.bounds[session.problem.domain.time or ""]
             part = march.next(min(end + BEYOND * (end - march.moments[-2]), high))
             inner = Session(part, seconds, session.seed, session.threads, session.stopwatch)
-            way = Way(inner, first.recipe, tuple(self.rng.spawn(3)))
+            way = Way(inner, replace(first.recipe, points=LOOKED), tuple(self.rng.spawn(3)))  # for its weights of residuals
         except PinnError:
             return None, 0.0, "", before
         if [w.size for w in way.objective.weights] == [w.size for w in first.objective.weights]:
             way.objective = way.objective.with_weights(first.objective.weights)
-        turns = Turns([way], None)
+        turns = Turns([way], None, points=LOOKED)
         correction = Correction(inner, self.polish, way.supply.imposition, self.rng.spawn(1)[0])
         if before is not None:
             (correction.fastest, correction.count), correction.linear = before.best, before.linear

@@ -29,6 +29,7 @@ from pinn.verdict import judge
 PROBE = 2_000          # points at which errors are watched during training
 WATCH_SHARE = 0.02     # of the time, for watching them
 WATCH_EVERY = 2.0      # seconds, at least
+CHEAP = 0.05           # seconds for a look that may be asked for at any time
 STUCK_ROUNDS = 3       # fresh clouds in a row on which an optimizer stops at once
 STUCK_STEPS = 20
 SETTLED_ROUNDS = 20    # fresh clouds in a row on which the residual is no smaller than before
@@ -92,7 +93,12 @@ class Probe:
         self.problem, self.supply = problem, supply
         self.points = dense_points(problem, PROBE)
         self.exact = evaluate_exact(problem, self.points)
-        self.due = 0.0
+        self.due = self.cost = 0.0  # seconds
+
+    @property
+    def cheap(self) -> bool:
+        """Whether a look costs next to nothing."""
+        return self.cost < CHEAP
 
     def look(self, theta: np.ndarray, seconds: float, insist: bool = False) -> dict[str, float]:
         """The errors by unknown, {} where they are not known or not due."""
@@ -100,7 +106,8 @@ class Probe:
             return {}
         start = time.perf_counter()
         found = errors_at(self.problem, self.supply, theta, self.points, self.exact)
-        self.due = seconds + max(WATCH_EVERY, (time.perf_counter() - start) / WATCH_SHARE)
+        self.cost = time.perf_counter() - start
+        self.due = seconds + max(WATCH_EVERY, self.cost / WATCH_SHARE)
         return {name: errors["relative_l2"] for name, errors in found.items()}
 
 

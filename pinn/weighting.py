@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numbers
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -117,7 +117,10 @@ def losses(bound: Bound, count: int, theta: np.ndarray) -> list[float]:
 
 def pull(patch: Patch, cloud: Cloud, theta: np.ndarray) -> list[float]:
     """mean over points of |d r_k / d theta|^2, for every residual of a patch."""
-    rows = patch.table(cloud)[:: max(1, cloud.count // POINTS)]
+    some = slice(None, None, max(1, cloud.count // POINTS))
+    normals = None if cloud.normals is None else cloud.normals[some]
+    points, weights = cloud.points[some], cloud.weights[some]
+    rows = patch.table(replace(cloud, points=points, normals=normals, weights=weights, count=len(points), emphasis=None))
     symbols = {column.node: rows[:, i] for i, column in enumerate(patch.columns)}
     answer = []
     for residual in patch.residuals:

@@ -146,4 +146,6 @@ def test_frequencies_are_no_unknowns():
     names = {block.network.__class__ for block in added.waves.blocks}
     assert names == {Waves} and added.size < added.waves.layout.size
     table = added.patches[0].table(added.clouds[0])
-    assert all(np.array_equal(symbols_of(added.patches[0], table)[k], v) for k, v in added.symbols[0].items())
+    assert all(np.array_equal(symbols_of(added.patches[0], table)[k], v) for k, v in added.columns[0].items())
+    # what frequencies and points say already is computed once
+    assert set(added.columns[0]) < set(added.symbols[0])
