@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+import autodiff as ad
 from pinn import MLP, Box, Dirichlet, Initial, Neumann, Problem, Time
 from pinn.added import Added, symbols_of
 from pinn.imposition import impose_by
@@ -117,6 +118,37 @@ def test_one_step_solves_a_linear_equation():
     assert foreseen < 0.1 * before
     assert loss == pytest.approx(foreseen**2, rel=1e-6) == pytest.approx(np.sum((r + jacobian @ best) ** 2), rel=1e-6)
     assert added.loss(c) == pytest.approx(loss)
+
+
+@pytest.mark.parametrize("make, affine", [(linear, True), (nonlinear, False), (several, False), (sloped, True)])
+def test_what_is_affine_is_known_as_such(make, affine):
+    assert added_and_objective(make, "exact")[0].is_linear() is affine
+
+
+@pytest.mark.parametrize("residual", [lambda u, x: u.xx - u**3, lambda u, x: u.xx + np.sin(u), lambda u, x: u.xx + np.abs(u)],
+                         ids=["odd", "bounded", "homogeneous"])
+def test_what_is_bent_is_not_affine(residual):
+    problem = Problem("u", Box(x=(0, 1)), [residual], [Dirichlet(u=0)])
+    recipe, imposition = complete(None, problem), impose_by("exact", problem)
+    features = RandomFeatures(30, 6.0)
+    assert not Added.of(problem, imposition, None, features, recipe, [np.ones(1)], np.random.default_rng(0), 1).is_linear()
+
+
+def test_coarse_steps_are_those_of_fewer_features_on_fewer_points():
+    added, _ = added_and_objective(nonlinear, "exact", count=80)
+    coarse = added.coarse()
+    assert sum(cloud.count for cloud in coarse.clouds) == -(-sum(cloud.count for cloud in added.clouds) // 4)
+    c, loss, _ = coarse.step(np.zeros(added.size), 0)
+    assert np.count_nonzero(c) == 20 and not c[1::4].any()
+    assert added.loss(c) < 0.1 * added.loss(np.zeros(added.size))
+    assert loss == pytest.approx(coarse.loss(c.copy())) == pytest.approx(added.loss(c), rel=1.0)
+
+
+def test_dear_operations_are_done_once():
+    added, _ = added_and_objective(nonlinear, "exact", count=16)
+    for plain, rows in zip(added.plain, added.rows, strict=True):
+        names = [{node.op.name for node in ad.walk(one.nodes) if node.args} for one in (plain, rows)]
+        assert "sin" in names[0] and not {"sin", "cos"} & names[1]
 
 
 def test_steps_converge_quadratically_where_the_residual_can_vanish():

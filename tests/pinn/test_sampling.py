@@ -255,3 +255,50 @@ def test_points_are_doubled_where_nobody_says_how_many():
         assert seen == counts
         most = recipe.adaptive.grown(512)
         assert most == 2048 and Adaptive(add=8).grown(512) == 512 and recipe.adaptive.grown(20_000) == 20_000
+
+
+def beginning(points=None, adaptive=None):
+    """A way on the square that begins on few points, and what it begins on."""
+    problem = Problem("u", Box(x=(0, 1), y=(0, 1)), [lambda u: u.xx + u.yy - 1.0], [Dirichlet(u=0)])
+    recipe = complete(Recipe(network=MLP(width=4, depth=1), points=points, resample=adaptive), problem).each[0]
+    rng = np.random.default_rng(0)
+    supply = Supply(problem, recipe.network, impose_by(recipe.impose, problem))
+    objective, theta = Objective.of(problem, supply, recipe, rng, 1), supply.initial(rng)
+    renewal = Renewal(recipe, problem, rng)
+    return renewal, renewal.first(objective, theta), theta
+
+
+def test_training_begins_on_few_points_which_become_all():
+    renewal, objective, theta = beginning()
+    renewal.enter(is_last=True)
+    seen = [objective.clouds[0].count]
+    for k in range(1, 9):
+        objective = renewal.renew(objective, theta, 500 * k, False).objective
+        seen.append(objective.clouds[0].count)
+    assert seen == [1024, 1024, 2048, 2048, 4096, 4096, 8192, 8192, 8192]
+    assert renewal.grow(objective) and renewal.most == 32768  # a residual that no longer falls doubles all of them
+
+
+def test_a_residual_between_few_points_makes_them_more_at_once(monkeypatch):
+    renewal, objective, theta = beginning()
+    renewal.enter(is_last=True)
+    assert renewal.period == 100
+    points = objective.clouds[0].points
+    assert renewal.renew(objective, theta, 100, False).objective.clouds[0].points is points  # a look, and no more
+    on = {id(objective.clouds[0])}
+    monkeypatch.setattr(Objective, "size_of_residual",
+                        lambda self, index, theta, cloud: np.full(cloud.count, 1.0 if id(cloud) in on else 2.1))
+    again = renewal.renew(objective, theta, 200, False).objective
+    assert again.clouds[0].count == 2048
+
+
+@pytest.mark.parametrize(("points", "adaptive"), [(8192, None), (None, Adaptive()), (None, Adaptive(add=10, fewer=8)),
+                                                  (None, False)])
+def test_who_says_the_points_has_them_from_the_first_step(points, adaptive):
+    renewal, objective, _ = beginning(points, adaptive)
+    renewal.enter(is_last=True)
+    assert objective.clouds[0].count == 8192 and not renewal.full and renewal.period in (0, 500)
+
+
+def test_as_many_points_as_few_are_not_made_fewer():
+    assert Adaptive(fewer=8).first(8192) == 1024 and Adaptive(fewer=8).first(2047) == 2047 and Adaptive().first(8192) == 8192
