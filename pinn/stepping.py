@@ -162,6 +162,9 @@ class Stepping:
             if used < EASY * share and end < high and length < (high - low) / slabs:
                 length = 2 * (end - moment)
             moment, self._worst = end, max(self._worst, found.reached)
+            hopeless = used * (high - moment) / found_slabs[-1].length > HOPELESS * max(until - self.now, 0.0)
+            if hopeless:
+                break
             yield None
         told = f"given up at {problem.domain.time} = {moment:g}"
         if moment >= high - 1e-9 * (high - low):
