@@ -15,6 +15,7 @@ TURN = 0.05      # of the time
 SHORTEST = 1.0   # seconds of a turn
 TRIALS = 2       # turns that every way gets
 EXPLORE = 4      # every so many turns one goes to the way that had the least time, if it may still overtake
+FAIR = 0.1       # of the time up to now, which every way gets, whatever it promises
 HOPED = 0.5      # of the time that is left, during which a residual may be expected to fall on as it does
 AHEAD = 100.0    # times lower a residual that has come to its end must be for the others to be given up
 POINTS = 4096    # fresh ones at which residuals are compared
@@ -25,7 +26,7 @@ class Turns:
 
     Every way gets TRIALS turns; then that way goes on whose residual on fresh points, if it fell on as in its last turn for
     half of the time that is left, would be the lowest; every EXPLORE-th turn goes to the way that had the least time, unless
-    it cannot come to what is reached already.  A single way has no turns.
+    it cannot come to what is reached already and had its FAIR share.  A single way has no turns.
     """
 
     def __init__(self, ways: Sequence[Way], seconds: float | None, reserve: float = 0.0, points: int = POINTS):
@@ -56,7 +57,8 @@ class Turns:
             return self.ways[fresh[0]]
         if self.count % EXPLORE == 0:
             least = min(left, key=lambda k: self.ways[k].seconds)
-            if self.promise(least, now, 1.0) < self.reached:
+            # one that was only seen at its slow beginning promises nothing, and is looked at again
+            if self.promise(least, now, 1.0) < self.reached or self.ways[least].seconds < FAIR * now:
                 return self.ways[least]
         return self.ways[min(left, key=lambda k: (self.promise(k, now), self.ways[k].seconds))]
 

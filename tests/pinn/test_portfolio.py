@@ -21,9 +21,10 @@ class Fake:
     floor: float = -16.0
     ended: str | None = None
     seconds: float = 0.0
+    waits: float = 0.0
 
     def after(self, seconds: float) -> float:
-        return max(-self.rate * seconds, self.floor)
+        return max(-self.rate * max(seconds - self.waits, 0.0), self.floor)
 
 
 def play(ways: list[Fake], seconds: float) -> tuple[Turns, list[int]]:
@@ -54,6 +55,15 @@ def test_what_may_still_overtake_is_looked_at_now_and_then():
     looked = [k for k in range(2 * TRIALS, len(order)) if order[k] == 0]
     assert looked and all(k % EXPLORE == EXPLORE - 1 for k in looked)
     assert order[-1] == 1  # not when the end is near
+
+
+def test_a_slow_beginning_shuts_nobody_out():
+    ways = [Fake(0.5, waits=25.0), Fake(0.05)]
+    turns, order = play(ways, 200.0)  # both trials of the first end before it begins to fall
+    assert ways[0].after(TRIALS * turns.length) == 0.0 and turns.leader is ways[0]
+    slow = Fake(0.0)
+    play([slow, Fake(0.05)], 1000.0)
+    assert slow.seconds == pytest.approx(100.0, abs=50.0)  # a tenth, and no more
 
 
 def test_what_has_ended_far_ahead_ends_all():
