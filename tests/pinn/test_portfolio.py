@@ -10,7 +10,7 @@ import pytest
 from pinn import MLP, Adam, Box, Dirichlet, LevenbergMarquardt, Problem, Recipe, SSBroyden, Stage, solve
 from pinn.errors import RecipeError
 from pinn.events import Progress
-from pinn.portfolio import EXPLORE, TRIALS, Turns
+from pinn.portfolio import EXPLORE, FAIR, TRIALS, Turns
 
 
 @dataclass(eq=False)
@@ -47,7 +47,7 @@ def test_every_way_gets_its_trials_and_the_quicker_most_of_the_time():
     turns, order = play(ways, 100.0)
     assert sorted(order[:2 * TRIALS]) == [0] * TRIALS + [1] * TRIALS
     assert turns.leader is ways[1] and ways[1].seconds > 2 * ways[0].seconds
-    assert order.count(0) == TRIALS  # the other cannot come to what is reached
+    assert ways[0].seconds <= FAIR * 100.0 + turns.length  # the other cannot come to what is reached
 
 
 def test_what_may_still_overtake_is_looked_at_now_and_then():
@@ -62,8 +62,8 @@ def test_a_slow_beginning_shuts_nobody_out():
     turns, order = play(ways, 200.0)  # both trials of the first end before it begins to fall
     assert ways[0].after(TRIALS * turns.length) == 0.0 and turns.leader is ways[0]
     slow = Fake(0.0)
-    play([slow, Fake(0.05)], 1000.0)
-    assert slow.seconds == pytest.approx(100.0, abs=50.0)  # a tenth, and no more
+    play([slow, Fake(0.01)], 1000.0)
+    assert slow.seconds == pytest.approx(1000 * FAIR, abs=50.0)  # its share, and no more
 
 
 def test_what_has_ended_far_ahead_ends_all():
