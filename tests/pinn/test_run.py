@@ -268,11 +268,15 @@ def test_solve_takes_problems_only():
 
 
 def test_the_door_opens_quickly_and_without_pictures():
-    code = ("import time; t = time.perf_counter(); import pinn; t = time.perf_counter() - t; import sys; "
-            "assert 'matplotlib' not in sys.modules; print(t)")
-    taken = [float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
-                                  env={**os.environ, "PYTHONPATH": str(ROOT)}).stdout) for _ in range(3)]
-    assert min(taken) < 1.5
+    def seconds(package: str) -> float:
+        code = (f"import time; t = time.perf_counter(); import {package}; t = time.perf_counter() - t; import sys; "
+                "assert 'matplotlib' not in sys.modules; print(t)")
+        return float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
+                                    env={**os.environ, "PYTHONPATH": str(ROOT)}).stdout)
+
+    # beside what it is built on, so that it means the same on any machine
+    taken = [(seconds("pinn"), seconds("numba")) for _ in range(3)]
+    assert min(ours for ours, _ in taken) < 6 * min(theirs for _, theirs in taken)
 
 
 def test_everything_promised_at_the_door_is_there():
