@@ -293,6 +293,7 @@ class Stint:
                 if ended is None:
                     with timed(session.stopwatch, SAMPLING):
                         found = renewal.renew(objective, best.theta, iteration, stopped is not None, asked)
+                    same = found.objective is objective and stopped is None  # a look and no more: nothing to carry
                     objective, every, asked = found.objective, renewal.period, False
                     if found.moved:
                         self.settled = Settled()
@@ -304,8 +305,9 @@ class Stint:
                         ended = self.settled.watch(found.size)
                         if self.settled.stale >= GROWN_ROUNDS and renewal.grow(objective):
                             ended, self.settled = None, Settled()
-                    state = optimizer.carry(objective, best if stopped is not None else state)
-                    best, renewed = state, iteration
+                    if not same:
+                        state = best = optimizer.carry(objective, best if stopped is not None else state)
+                    renewed = iteration
         way.steps += iteration - first
         self.spent += session.now - begun
         self.state, self.best, self.objective, self.iteration, self.renewed = state, best, objective, iteration, renewed
