@@ -9,6 +9,7 @@ import numpy as np
 import scipy.linalg
 
 import autodiff as ad
+from pinn.blockwise import columns_of, numbers_at
 from pinn.imposition import Imposition
 from pinn.linear import Rows
 from pinn.networks import RandomFeatures, Waves
@@ -68,7 +69,8 @@ class Added:
         clouds = tuple(
             sample(patch.region, share_points({"interior": interior}, patch.region, patch.names, patch.is_interior),
                    recipe.sampling, rng) for patch in patches)
-        columns = tuple(symbols_of(patch, patch.table(cloud)) for patch, cloud in zip(patches, clouds, strict=True))
+        columns = tuple(columns_of(patch.columns, patch.table(cloud, threads))
+                        for patch, cloud in zip(patches, clouds, strict=True))
         rows = tuple(Rows.of([residual.node for residual in patch.residuals], windows) for patch in patches)
         factors = tuple(np.sqrt(np.outer(cloud.weights, weight)) for cloud, weight in zip(clouds, weights, strict=True))
         none = np.zeros(0)
@@ -92,7 +94,7 @@ class Added:
             dear, fewer = plain.split()
             if cloud.count * sum(int(np.prod(node.shape)) for node in dear) > KEPT:
                 dear, fewer = {}, plain
-            numbers = plain.numbers(list(dear.values()), at_points, fixed, cloud.count, self.threads)
+            numbers = numbers_at(list(dear.values()), at_points, {"theta": fixed}, cloud.count, self.threads)
             rows.append(fewer)
             symbols.append({**at_points, **dict(zip(dear, numbers, strict=True))})
         return replace(self, supply=supply, features=features, rows=tuple(rows), symbols=tuple(symbols), fixed=fixed,
@@ -217,11 +219,6 @@ class Added:
         both = np.concatenate(left), np.concatenate(right) if len(right) > 1 else right[0]
         self.last["rows"] = (c, *both)
         return both
-
-
-def symbols_of(patch: Patch, table: np.ndarray) -> dict[ad.Node, np.ndarray]:
-    """The columns of a table by their symbols."""
-    return {column.node: np.ascontiguousarray(table[:, i]) for i, column in enumerate(patch.columns)}
 
 
 def trained(waves: Supply) -> list[tuple[int, int]]:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 import autodiff as ad
-from pinn.optimizers.lapack import spread
+from pinn.blockwise import Numbers, in_blocks
 
 DEAR = 8         # the cost of an operation that is not done twice
-BLOCK = 1 << 19  # points times columns that are treated at a time: what is in between stays in the cache
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,30 +57,6 @@ class Rows:
         found = tuple((k, columns, one) for (k, columns, _), one in zip(self.found, changed[count:], strict=True))
         return {symbol: node for node, symbol in known.items()}, replace(self, nodes=tuple(changed[:count]), found=found)
 
-    def numbers(self, nodes: Sequence[ad.Node], symbols: dict[ad.Node, np.ndarray], theta: np.ndarray, count: int,
-                threads: int = 1) -> list[np.ndarray]:  # fmt: skip
-        """Nodes at `count` points, each `(points, *shape)`, given the symbols there."""
-        out = [np.empty((count, *node.shape)) for node in nodes]
-
-        def fill(part: slice, block: dict[ad.Node, np.ndarray], size: int) -> None:
-            for whole, number in zip(out, ad.evaluate(nodes, block, {"theta": theta}, size), strict=True):
-                whole[part] = number
-
-        self._blocks(fill, symbols, count, threads)
-        return out
-
-    def _blocks(self, fill: Callable[[slice, dict[ad.Node, np.ndarray], int], None], symbols: dict[ad.Node, np.ndarray],
-                count: int, threads: int) -> None:  # fmt: skip
-        """Calls `fill` with blocks of points, the numbers of the symbols there, and how many they are."""
-        each = max(16, BLOCK // max(self.width, 1))
-
-        def one(start: int) -> None:
-            part = slice(start, min(start + each, count))
-            with np.errstate(all="ignore"):
-                fill(part, {node: number[part] for node, number in symbols.items()}, part.stop - start)
-
-        spread(threads, one, [(start,) for start in range(0, count, each)])
-
     def at(self, symbols: dict[ad.Node, np.ndarray], theta: np.ndarray, count: int,
            threads: int = 1) -> tuple[np.ndarray, np.ndarray]:  # fmt: skip
         """Values `(points, nodes)` and derivatives `(points, nodes, columns)` at `count` points, given the symbols there."""
@@ -89,14 +64,14 @@ class Rows:
         rows = np.zeros((count, len(self.nodes), self.columns))
         asked = [*self.nodes, *(one for _, _, one in self.found)]
 
-        def fill(part: slice, block: dict[ad.Node, np.ndarray], size: int) -> None:
+        def fill(part: slice, block: Numbers, size: int) -> None:
             numbers = ad.evaluate(asked, block, {"theta": theta}, size)
             for k, number in enumerate(numbers[:len(self.nodes)]):
                 values[part, k] = number
             for (k, columns, one), number in zip(self.found, numbers[len(self.nodes):], strict=True):
                 add_columns(rows[part, k], columns, number if one.lane is ad.POINT else np.asarray(number)[None])
 
-        self._blocks(fill, symbols, count, threads)
+        in_blocks(fill, symbols, self.width, count, threads)
         return values, rows
 
     def values_at(self, symbols: dict[ad.Node, np.ndarray], theta: np.ndarray, count: int, threads: int = 1) -> np.ndarray:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 import autodiff as ad
+from pinn.blockwise import stacked
 from pinn.conditions import Term
 from pinn.errors import NumericsError, RecipeError
 from pinn.estimate import estimated
@@ -86,7 +87,7 @@ class Patch:
         """Whether an equation holds here, not only conditions."""
         return any(term.kind == "equation" for term in self.terms)
 
-    def table(self, cloud: Cloud) -> np.ndarray:
+    def table(self, cloud: Cloud, threads: int = 1) -> np.ndarray:
         """The numbers of `columns` `(points, columns)`.  Raises NumericsError where a given value is not finite."""
         parts = [cloud.points]
         if any(term.uses_normals for term in self.terms):
@@ -98,37 +99,26 @@ class Patch:
             axes = len(self.terms[0].space.spatial)
             parts.append(self.hutchinson.draw(cloud.points, axes).reshape(cloud.count, -1))
         if self.lifts:
-            parts.append(self._lifted(cloud))
+            parts.append(self._lifted(cloud, threads))
         return np.concatenate(parts, axis=1)
 
-    def _lifted(self, cloud: Cloud) -> np.ndarray:
-        """The lifts and their derivatives `(points, lifts)`, a block of points at a time."""
-        space, parts = self.terms[0].space, []
-        for start in range(0, cloud.count, CHUNK):
-            block = cloud.points[start:start + CHUNK]
-            symbols = {space.coordinate(name).node: block[:, i].copy() for i, name in enumerate(space.coordinates)}
-            values = ad.evaluate(self.lifts, symbols, points=len(block))
-            parts.append(np.stack([np.broadcast_to(value, (len(block),)) for value in values], axis=1))
-        return np.concatenate(parts)
+    def _lifted(self, cloud: Cloud, threads: int) -> np.ndarray:
+        """The lifts and their derivatives `(points, lifts)`."""
+        space = self.terms[0].space
+        return stacked(self.lifts, [space.coordinate(name) for name in space.coordinates], cloud.points, {}, threads)
 
     def bind(self, cloud: Cloud, threads: int, dtype: str) -> ad.BoundProgram:
         """The program over a cloud, its residuals weighted as the cloud says."""
         enough = cloud.count * self.program.parameters >= WORTH_A_THREAD * threads
-        return self.program.bind(self.table(cloud), cloud.pull, threads if enough else 1, dtype)
+        return self.program.bind(self.table(cloud, threads), cloud.pull, threads if enough else 1, dtype)
 
 
     def residuals_at(self, cloud: Cloud, theta: np.ndarray, threads: int, dtype: str) -> np.ndarray:
         """The residuals `(points, residuals)` at a cloud that is looked at once."""
         if self.program.is_compiled("residual", cloud.count, dtype):
             return self.bind(cloud, threads, dtype).residual(theta)
-        table, parts = self.table(cloud), []
-        nodes = [residual.node for residual in self.residuals]
-        for start in range(0, cloud.count, CHUNK):
-            block = table[start:start + CHUNK]
-            symbols = {column.node: block[:, i].copy() for i, column in enumerate(self.columns)}
-            values = ad.evaluate(nodes, symbols, {"theta": theta}, len(block))
-            parts.append(np.stack([np.broadcast_to(value, (len(block),)) for value in values], axis=1))
-        return np.concatenate(parts)
+        table, nodes = self.table(cloud, threads), [residual.node for residual in self.residuals]
+        return stacked(nodes, self.columns, table, {"theta": theta}, threads)
 
 
 @dataclass(frozen=True, eq=False)
@@ -331,7 +321,7 @@ class Objective:
         if np.isfinite(loss) and np.isfinite(gradient).all():
             return
         for patch, cloud in zip(self.patches, self.clouds, strict=True):
-            table = patch.table(cloud)
+            table = patch.table(cloud, self.threads)
             for start in range(0, cloud.count, CHUNK):
                 _blame(patch, table[start:start + CHUNK], theta)
         raise NumericsError(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import autodiff as ad
+from pinn.blockwise import columns_of, numbers_at
 from pinn.errors import ProblemError
 from pinn.history import History
 from pinn.jetspace import call, describe, leaf_key
@@ -21,7 +22,6 @@ from pinn.sampling import sobol
 from pinn.supply import Supply
 from pinn.verdict import Verdict
 
-CHUNK = 8192  # points evaluated at a time, so that memory stays small
 EXACT = 1024  # the same for exact solutions: a formula with an integral in it stays in the cache, five times faster
 DENSE = 40_000
 
@@ -172,10 +172,11 @@ def evaluate_exact(problem: Problem, points: np.ndarray) -> dict[str, np.ndarray
     return {name: np.concatenate([part[name] for part in parts if part is not None]) for name in parts[0]}
 
 
-def evaluate_fields(supply: Supply, theta: np.ndarray, points: np.ndarray) -> dict[str, np.ndarray]:
+def evaluate_fields(supply: Supply, theta: np.ndarray, points: np.ndarray, threads: int = 1) -> dict[str, np.ndarray]:
     """All unknowns of a network at points `(n, dim)`, each `(n,)`."""
     names = tuple(supply.fields)
-    return dict(zip(names, evaluate_arrays(supply, [supply.fields[name] for name in names], theta, points), strict=True))
+    arrays = [supply.fields[name] for name in names]
+    return dict(zip(names, evaluate_arrays(supply, arrays, theta, points, threads), strict=True))
 
 
 def evaluate_nodes(supply: Supply, expressions: list[ad.Array], theta: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
@@ -183,18 +184,12 @@ def evaluate_nodes(supply: Supply, expressions: list[ad.Array], theta: np.ndarra
     return evaluate_arrays(supply, list(supply.program(expressions)), theta, points)
 
 
-def evaluate_arrays(supply: Supply, arrays: list[ad.Array], theta: np.ndarray, points: np.ndarray) -> list[np.ndarray]:
-    """Expressions of coordinates and weights at points `(n, dim)`, each `(n,)`, a chunk of points at a time."""
-    leaves = [supply.space.coordinate(name).node for name in supply.space.coordinates]
+def evaluate_arrays(supply: Supply, arrays: list[ad.Array], theta: np.ndarray, points: np.ndarray,
+                    threads: int = 1) -> list[np.ndarray]:  # fmt: skip
+    """Expressions of coordinates and weights at points `(n, dim)`, each `(n,)`."""
+    coordinates = [supply.space.coordinate(name) for name in supply.space.coordinates]
     nodes = supply.resolved([array.node for array in arrays])
-    results = [np.empty(len(points)) for _ in nodes]
-    for start in range(0, len(points), CHUNK):
-        part = np.asarray(points[start:start + CHUNK], float)
-        symbols = {leaf: np.ascontiguousarray(part[:, i]) for i, leaf in enumerate(leaves)}
-        values = ad.evaluate(nodes, symbols, {"theta": theta}, len(part))
-        for result, value in zip(results, values, strict=True):
-            result[start:start + CHUNK] = value
-    return results
+    return numbers_at(nodes, columns_of(coordinates, np.asarray(points, float)), {"theta": theta}, len(points), threads)
 
 
 def dense_points(problem: Problem, n: int = DENSE) -> np.ndarray:
@@ -207,7 +202,7 @@ def dense_points(problem: Problem, n: int = DENSE) -> np.ndarray:
 
 
 def errors_at(problem: Problem, supply: Supply, theta: np.ndarray, points: np.ndarray,
-              exact: Mapping[str, np.ndarray] | None = None) -> dict[str, dict[str, float]]:
+              exact: Mapping[str, np.ndarray] | None = None, threads: int = 1) -> dict[str, dict[str, float]]:
     """Relative L2 and greatest absolute error by unknown at points `(n, dim)`; {} where no exact solution is known.
 
     ||u - exact||_2 / ||exact||_2 over the points where the exact solution is finite.
@@ -215,7 +210,7 @@ def errors_at(problem: Problem, supply: Supply, theta: np.ndarray, points: np.nd
     exact = evaluate_exact(problem, points) if exact is None else exact
     if exact is None:
         return {}
-    found, errors = evaluate_fields(supply, theta, points), {}
+    found, errors = evaluate_fields(supply, theta, points, threads), {}
     for name, values in exact.items():
         known = np.isfinite(values)
         difference = found[name][known] - values[known]

@@ -236,7 +236,7 @@ class Stepping:
         rng, whole = np.random.default_rng([session.seed, 1]), sum(slab.length for slab in self.slabs)
         for slab in self.slabs:
             added, c = slab.found.added, slab.found.coefficients
-            total += slab.length / whole * residual_rms(added, added.weights_of(c), self.recipe, rng) ** 2
+            total += slab.length / whole * residual_rms(added, added.weights_of(c), self.recipe, rng, LOOKED) ** 2
             loss += slab.length / whole * added.loss(c)
             for name, count in added.points().items():
                 points[name] = points.get(name, 0) + count

@@ -360,7 +360,7 @@ def solution_of(session: Session, recipe: Recipe, supply: Supply, theta: np.ndar
         return Solution(
             problem=problem, recipe=recipe, supply=supply, weights=theta, seed=session.seed, threads=session.threads,
             history=History.from_rows(session.rows), stop_reason=reason,
-            errors=errors_at(problem, supply, theta, dense_points(problem)),
+            errors=errors_at(problem, supply, theta, dense_points(problem), threads=session.threads),
             residual_rms=residual_rms(objective, trained, recipe, np.random.default_rng([session.seed, 1])),
             loss=loss, seconds=time.perf_counter() - session.begun,
             seconds_compile=session.seconds_compile, steps=session.steps, points=objective.points(), verdict=verdict)
@@ -377,9 +377,9 @@ def solution_of_march(
                     impose_by(recipe.impose, problem), seed, quick=seconds < LONG)
     return Solution(
         problem=problem, recipe=replace(recipe, march=tuple(march.moments)), supply=supply, weights=theta, seed=seed,
-        threads=threads, history=history, stop_reason=reason, errors=errors_at(problem, supply, theta, dense_points(problem)),
-        residual_rms=residual_rms, loss=loss, seconds=seconds, seconds_compile=seconds_compile, steps=steps, verdict=verdict,
-        points=points)
+        threads=threads, history=history, stop_reason=reason,
+        errors=errors_at(problem, supply, theta, dense_points(problem), threads=threads), residual_rms=residual_rms, loss=loss,
+        seconds=seconds, seconds_compile=seconds_compile, steps=steps, verdict=verdict, points=points)
 
 
 class Settled:
@@ -417,13 +417,14 @@ def stop_of(requests: Requests | None) -> str | None:
     return next((request.reason for request in requests or () if isinstance(request, Stop)), None)
 
 
-def residual_rms(objective: Trained, theta: np.ndarray, recipe: Recipe, rng: np.random.Generator) -> float:
-    """The root mean square of the equations' residuals, unweighted, on fresh points of the interior."""
+def residual_rms(objective: Trained, theta: np.ndarray, recipe: Recipe, rng: np.random.Generator,
+                 most: int | None = None) -> float:  # fmt: skip
+    """The root mean square of the equations' residuals, unweighted, on fresh points of the interior, as many or `most`."""
     total = 0.0
     for patch, cloud in zip(objective.patches, objective.clouds, strict=True):
         equations = [k for k, owner in enumerate(patch.owners) if patch.terms[owner].kind == "equation"]
         if equations:
-            fresh: Cloud = sample(patch.region, cloud.count, recipe.sampling, rng)
+            fresh: Cloud = sample(patch.region, min(cloud.count, most or cloud.count), recipe.sampling, rng)
             values = patch.residuals_at(fresh, theta, objective.threads, objective.dtype)[:, equations]
             total += float(fresh.weights @ np.sum(values**2, axis=1))
     return float(np.sqrt(total))

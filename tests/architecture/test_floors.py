@@ -54,7 +54,7 @@ FLOORS = {
         solution profile footprint
         added verdict
         linear objective
-        estimate march
+        estimate march blockwise
         supply source
         recipe imposition
         problem weighting

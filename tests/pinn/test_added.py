@@ -9,7 +9,8 @@ import pytest
 
 import autodiff as ad
 from pinn import MLP, Box, Dirichlet, Initial, Neumann, Problem, Time
-from pinn.added import Added, symbols_of
+from pinn.added import Added
+from pinn.blockwise import columns_of
 from pinn.imposition import impose_by
 from pinn.networks import RandomFeatures, Waves
 from pinn.objective import Objective, patches_of
@@ -178,6 +179,6 @@ def test_frequencies_are_no_unknowns():
     names = {block.network.__class__ for block in added.waves.blocks}
     assert names == {Waves} and added.size < added.waves.layout.size
     table = added.patches[0].table(added.clouds[0])
-    assert all(np.array_equal(symbols_of(added.patches[0], table)[k], v) for k, v in added.columns[0].items())
+    assert all(np.array_equal(columns_of(added.patches[0].columns, table)[k], v) for k, v in added.columns[0].items())
     # what frequencies and points say already is computed once
     assert set(added.columns[0]) < set(added.symbols[0])
