@@ -7,7 +7,6 @@ import json
 import math
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from pinn import plots
+from pinn.march import SLAB
 from pinn.run import available_problems, find_problem
 
 MARKS = (1e-2, 1e-4, 1e-6, 1e-8, 1e-10, 1e-12)
-SLAB = re.compile(r"\w+ \S+ to \S+, ")  # the beginning of the name of a stage in one slab of time
 KEPT = ("summary.json", "history.csv")
 # relative L2 as published (best found, by whatever means and machine), and where we want to be
 TARGETS: dict[str, tuple[str, float]] = {

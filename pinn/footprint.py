@@ -64,8 +64,8 @@ def footprint(problem: Problem, recipe: Recipe, supply: Supply, threads: int = 1
     points = columns = fresh = residuals = 0
     workspace = 0
     for patch, first in zip(patches, counts, strict=True):
-        grows = patch.is_interior and recipe.adaptive is not None and not recipe.points
-        count = recipe.adaptive.grown(first) if grows and recipe.adaptive is not None else first
+        adaptive = recipe.adaptive if patch.is_interior else None
+        count = adaptive.grown(first) if adaptive is not None and not recipe.points else first
         row, packed = row_of(patch) + emphasised, sum(np.dtype(dtype).itemsize for dtype in dtypes)
         columns_each = width_of(patch) * (DOUBLE + packed)
         points, columns = points + count * row, columns + count * columns_each
@@ -73,7 +73,7 @@ def footprint(problem: Problem, recipe: Recipe, supply: Supply, threads: int = 1
         real = "f64" if "float64" in dtypes else "f32"
         workspace = max(workspace, patch.program.kernel("loss_and_gradient", real).workspace_bytes(count))
         if patch.is_interior:
-            drawn = max(count, recipe.adaptive.candidates) if recipe.adaptive is not None else count
+            drawn = count if adaptive is None else max(count, adaptive.candidates)
             drawn = drawn if count == first else max(drawn, DENSER * count)
             # coordinates of the cube and of the domain, and the table a second time while it is put together
             fresh += drawn * (2 * row + columns_each + width_of(patch) * DOUBLE + 2 * len(patch.owners) * DOUBLE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 import numpy as np
@@ -11,6 +12,13 @@ from pinn.imposition import impose_by
 from pinn.networks import Network
 from pinn.problem import Problem, slab
 from pinn.supply import VECTOR, Block, Supply, numbers_of
+
+SLAB = re.compile(r"\w+ \S+ to \S+, ")  # the name of a slab, as stages in it begin
+
+
+def name_of(problem: Problem, low: float, high: float) -> str:
+    """The name of the slab of time between two moments."""
+    return f"{problem.domain.time} {low:g} to {high:g}"
 
 
 class March:

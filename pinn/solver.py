@@ -17,7 +17,7 @@ import autodiff as ad
 from pinn.errors import NumericsError, RecipeError
 from pinn.events import Callback, Compiled, Finished, Progress, StageEnded, Started, emit
 from pinn.history import History, joined
-from pinn.march import March
+from pinn.march import March, name_of
 from pinn.polish import Correction
 from pinn.portfolio import Turns
 from pinn.problem import Problem, edges
@@ -153,7 +153,7 @@ def marching(
     parts: list[Solution] = []
     history, trained, reason = History(), 0.0, None
     for k, (low, high) in enumerate(itertools.pairwise(moments)):
-        name = f"{problem.domain.time} {low:g} to {high:g}"
+        name = name_of(problem, low, high)
         left = None if recipe.seconds is None else max((recipe.seconds - trained) / (len(moments) - 1 - k), 1e-3)
         run = training(march.next(), replace(recipe, seconds=left, march=None), seed, threads, None, None, stopwatch)
         requests: Requests | None = None

@@ -13,7 +13,7 @@ import autodiff as ad
 from pinn.errors import PinnError
 from pinn.events import Event, Progress, StageEnded
 from pinn.history import History
-from pinn.march import March
+from pinn.march import March, name_of
 from pinn.polish import GROWN, NAME, NEARLY, NOTHING, Corrected, Correction
 from pinn.portfolio import Turns
 from pinn.problem import edges
@@ -143,7 +143,7 @@ class Stepping:
                 break
             end = min(moment + length, high) if high - moment > 1.5 * length else high
             share = (until - self.now) * (end - moment) / (high - moment)
-            name = f"{problem.domain.time} {moment:g} to {end:g}"
+            name = name_of(problem, moment, end)
             enough = found_slabs[0].found.reached + AS_WELL if found_slabs else -np.inf
             found, used, reason, before = yield from self._slab(march, end, share, name, before, enough)
             if reason is not None:

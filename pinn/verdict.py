@@ -164,30 +164,31 @@ def linearised(
         # an unknown that is nothing beside the others is measured by them
         size = size if size > NOTHING * max(sizes) else max(sizes) or 1.0
         fields[name] = np.concatenate(parts, axis=1) / size
-    together = np.concatenate(list(fields.values()))
     # directions of the size that they have as functions, so that truncation cuts what no field shows
-    length = np.linalg.norm(together, axis=0)
+    length = np.linalg.norm(np.concatenate(list(fields.values())), axis=0)
     seen = length > 1e-12 * length.max()
     matrix = matrix[:, seen] / length[seen]
+    fields = {name: part[:, seen] / length[seen] for name, part in fields.items()}
     c, *_ = scipy.linalg.lstsq(matrix, -r, cond=1e-11, lapack_driver="gelsd", check_finite=False)
     answer = matrix @ c
     answered, whole = float(np.linalg.norm(answer)), float(np.linalg.norm(r))
     explained = min((answered / whole) ** 2, 1.0) if whole else 1.0
-    slow = np.zeros(together.shape[1], bool)
+    slow = np.zeros(seen.size, bool)
     for slot in more.layout:
         slow[slot.offset:slot.offset + slot.size] = "0: " in slot.name or "2: " in slot.name
     slow = slow[seen]
-    _, s, vt = scipy.linalg.svd((together[:, seen] / length[seen])[:, slow], full_matrices=False, check_finite=False)
+    together = np.concatenate(list(fields.values()))
+    _, s, vt = scipy.linalg.svd(together[:, slow], full_matrices=False, check_finite=False)
     kept = min(SMOOTH, int(np.count_nonzero(s > 1e-8 * s[0])))
     answers = scipy.linalg.svdvals(matrix[:, slow] @ (vt[:kept] / s[:kept, None]).T, check_finite=False)
     bound = whole / float(answers[-1]) if answers[-1] else np.inf
     amplified = whole / answered if answered else 1.0
-    estimate = {name: max(float(np.linalg.norm(part[:, seen] / length[seen] @ c)) * amplified, ROUNDING)
+    estimate = {name: max(float(np.linalg.norm(part @ c)) * amplified, ROUNDING)
                 for name, part in fields.items()}
     if explained < NOISE:
         rest = float(np.linalg.norm(answer + r))
         estimate = {name: float(np.hypot(one, rest * unexplained)) for (name, one), unexplained in zip(
-            estimate.items(), amplifications(matrix, [part[:, seen] / length[seen] for part in fields.values()]), strict=True)}
+            estimate.items(), amplifications(matrix, list(fields.values())), strict=True)}
     order = max((len(index) for term in problem.terms if term.kind == "equation" for indices in term.demands.values()
                  for index in indices), default=0)  # fmt: skip
     return estimate, explained, bound, bool(answers[-1] < NULL / STEEPER ** max(order - 2, 0) * answers[0])
