@@ -117,6 +117,11 @@ class Added:
         clouds, symbols, factors = zip(*parts, strict=True)
         return replace(self, clouds=clouds, symbols=symbols, factors=factors, every=COARSER, last={})
 
+    def lean(self) -> Added:
+        """The same without the numbers that make it fast: what is kept for long should be small."""
+        return replace(self, rows=self.plain, symbols=self.columns,
+                       last={name: known for name, known in self.last.items() if name == "values"})
+
     def residual(self, c: np.ndarray) -> np.ndarray:
         """The weighted residuals `(m,)`."""
         for known in self.last.values():

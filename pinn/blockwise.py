@@ -62,8 +62,10 @@ def cases_of(nodes: Sequence[ad.Node], symbols: Numbers, count: int) -> list[tup
     for node in ad.walk(nodes):  # what symbols and constants alone decide
         if node.op is not ad.VIEW and node.op is not ad.SYMBOL and all(a.serial in fixed for a in node.args):
             fixed.add(node.serial)
-        if getattr(node.op, "sort", "") == "select" and node.args[0].serial in fixed and not node.args[0].shape:
-            asked[node.args[0].serial] = node.args[0]
+        if getattr(node.op, "sort", "") == "select":
+            asks = node.args[0]
+            if asks.serial in fixed and asks.lane is ad.POINT and not asks.shape:
+                asked[asks.serial] = asks
     whole = [(np.arange(count), list(nodes))]
     if not asked or not count:
         return whole

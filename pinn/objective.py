@@ -112,7 +112,6 @@ class Patch:
         enough = cloud.count * self.program.parameters >= WORTH_A_THREAD * threads
         return self.program.bind(self.table(cloud, threads), cloud.pull, threads if enough else 1, dtype)
 
-
     def residuals_at(self, cloud: Cloud, theta: np.ndarray, threads: int, dtype: str) -> np.ndarray:
         """The residuals `(points, residuals)` at a cloud that is looked at once."""
         if self.program.is_compiled("residual", cloud.count, dtype):

@@ -241,7 +241,7 @@ class Correction:
         reached = turns.residual(added.patches, added.weights_of(c), added.dtype)
         self.cost = session.now - begun
         supply, weights = join(base, added, c)
-        return Corrected(reached, supply, weights, added, c), reason
+        return Corrected(reached, supply, weights, added.lean(), c), reason
 
     def solution(self, turns: Turns, reason: str) -> Solution:
         """The corrected fields, measured."""

@@ -180,7 +180,7 @@ class Renewal:
         for index, patch in enumerate(objective.patches):
             if patch.is_interior:
                 count = objective.clouds[index].count
-                enough = DENSER * times * count if self.most is not None else count
+                enough = DENSER * times * count if self.most is not None else times * count
                 cloud = sample(patch.region, max(least, enough), self.recipe.sampling, self.rng)
                 found[index] = cloud, objective.size_of_residual(index, theta, cloud)
         return found

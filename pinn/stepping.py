@@ -139,10 +139,11 @@ class Stepping:
         self._worst = -np.inf
         while reason is None and moment < high - 1e-9 * (high - low):
             until = self._until(until)
-            if self.now > until * (LATER if moment > 0.5 * (low + high) else 1.0):
+            limit = until * (LATER if moment > 0.5 * (low + high) else 1.0)
+            if self.now > limit:
                 break
             end = min(moment + length, high) if high - moment > 1.5 * length else high
-            share = (until - self.now) * (end - moment) / (high - moment)
+            share = ((until if self.now < until else limit) - self.now) * (end - moment) / (high - moment)
             name = name_of(problem, moment, end)
             enough = found_slabs[0].found.reached + AS_WELL if found_slabs else -np.inf
             found, used, reason, before = yield from self._slab(march, end, share, name, before, enough)
@@ -151,7 +152,7 @@ class Stepping:
             if found is None:
                 length, before = 0.5 * (end - moment), None  # and another look at the frequencies
                 failed += 1
-                hopeless = used * (high - moment) / length > HOPELESS * max(until - self.now, 0.0)
+                hopeless = used * (high - moment) / length > HOPELESS * max(limit - self.now, 0.0)
                 if failed > FAILURES or hopeless:
                     break
                 yield None
@@ -162,7 +163,8 @@ class Stepping:
             if used < EASY * share and end < high and length < (high - low) / slabs:
                 length = 2 * (end - moment)
             moment, self._worst = end, max(self._worst, found.reached)
-            hopeless = used * (high - moment) / found_slabs[-1].length > HOPELESS * max(until - self.now, 0.0)
+            limit = until * (LATER if moment > 0.5 * (low + high) else 1.0)
+            hopeless = used * (high - moment) / found_slabs[-1].length > HOPELESS * max(limit - self.now, 0.0)
             if hopeless:
                 break
             yield None

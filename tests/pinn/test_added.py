@@ -182,3 +182,11 @@ def test_frequencies_are_no_unknowns():
     assert all(np.array_equal(columns_of(added.patches[0].columns, table)[k], v) for k, v in added.columns[0].items())
     # what frequencies and points say already is computed once
     assert set(added.columns[0]) < set(added.symbols[0])
+
+
+def test_a_lean_one_is_the_same_with_less_in_memory():
+    added, _ = added_and_objective(nonlinear, "exact")
+    c = np.random.default_rng(2).normal(size=added.size)
+    lean = added.lean()
+    np.testing.assert_allclose(lean.residual(c), added.residual(c), rtol=1e-10, atol=1e-12)
+    assert set(lean.symbols[0]) < set(added.symbols[0]) and "rows" not in lean.last

@@ -79,3 +79,12 @@ def test_no_points_have_no_numbers():
 def test_nodes_side_by_side():
     table = stacked([X.node, (X * T).node], [X, T], POINTS, {})
     assert np.array_equal(table, np.stack([POINTS[:, 0], POINTS[:, 0] * POINTS[:, 1]], axis=1))
+
+
+@pytest.mark.parametrize("shared", [ad.Array(ad.view("theta", 3, (), ())), ad.Array(ad.datum(np.array(0.5)))])
+def test_a_choice_that_is_the_same_for_all_points_needs_no_cases(shared):
+    node = np.where(shared > 0.0, wave(1.0), wave(2.0)).node
+    assert len(cases_of([node], numbers(), len(POINTS))) == 1
+    expected = ad.evaluate([node], numbers(), {"theta": THETA}, len(POINTS))[0]
+    found = numbers_at([node], numbers(), {"theta": THETA}, len(POINTS))[0]
+    np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-13)
