@@ -45,7 +45,8 @@ def numbers_at(nodes: Sequence[ad.Node], symbols: Numbers, vectors: Mapping[str,
     width, out = width_of(nodes), [np.empty((count, *node.shape)) for node in nodes]
     for here, chosen in cases_of(nodes, symbols, count) if width >= WIDE else [(np.arange(count), list(nodes))]:
         fill = partial(_fill, out, here, chosen, vectors)
-        in_blocks(fill, {node: number[here] for node, number in symbols.items()}, width, here.size, threads)
+        own = symbols if here.size == count else {node: number[here] for node, number in symbols.items()}
+        in_blocks(fill, own, width, here.size, threads)
     return out
 
 

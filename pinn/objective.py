@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 import autodiff as ad
-from pinn.blockwise import stacked
+from pinn.blockwise import columns_of, stacked
 from pinn.conditions import Term
 from pinn.errors import NumericsError, RecipeError
 from pinn.estimate import estimated
@@ -366,7 +366,7 @@ def check_names(recipe: Recipe, terms: Sequence[Term]) -> None:
 
 def _blame(patch: Patch, table: np.ndarray, theta: np.ndarray) -> None:
     """Raises NumericsError for the first residual of a patch that is not finite at a row of `table`."""
-    symbols = {column.node: table[:, i] for i, column in enumerate(patch.columns)}
+    symbols = columns_of(patch.columns, table)
     nodes = [residual.node for residual in patch.residuals]
     residuals = ad.evaluate(nodes, symbols, {"theta": theta}, len(table))
     for owner, values in zip(patch.owners, residuals, strict=True):

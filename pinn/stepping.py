@@ -137,13 +137,16 @@ class Stepping:
         march, found_slabs = March(problem, self.recipe.impose, [low]), list[Slab]()
         length, moment, reason, before, failed, hopeless = (high - low) / slabs, low, None, None, 0, False
         self._worst = -np.inf
+
+        def latest() -> float:
+            return until * (LATER if moment > 0.5 * (low + high) else 1.0)
+
         while reason is None and moment < high - 1e-9 * (high - low):
             until = self._until(until)
-            limit = until * (LATER if moment > 0.5 * (low + high) else 1.0)
-            if self.now > limit:
+            if self.now > latest():
                 break
             end = min(moment + length, high) if high - moment > 1.5 * length else high
-            share = ((until if self.now < until else limit) - self.now) * (end - moment) / (high - moment)
+            share = ((until if self.now < until else latest()) - self.now) * (end - moment) / (high - moment)
             name = name_of(problem, moment, end)
             enough = found_slabs[0].found.reached + AS_WELL if found_slabs else -np.inf
             found, used, reason, before = yield from self._slab(march, end, share, name, before, enough)
@@ -152,7 +155,7 @@ class Stepping:
             if found is None:
                 length, before = 0.5 * (end - moment), None  # and another look at the frequencies
                 failed += 1
-                hopeless = used * (high - moment) / length > HOPELESS * max(limit - self.now, 0.0)
+                hopeless = used * (high - moment) / length > HOPELESS * max(latest() - self.now, 0.0)
                 if failed > FAILURES or hopeless:
                     break
                 yield None
@@ -163,8 +166,7 @@ class Stepping:
             if used < EASY * share and end < high and length < (high - low) / slabs:
                 length = 2 * (end - moment)
             moment, self._worst = end, max(self._worst, found.reached)
-            limit = until * (LATER if moment > 0.5 * (low + high) else 1.0)
-            hopeless = used * (high - moment) / found_slabs[-1].length > HOPELESS * max(limit - self.now, 0.0)
+            hopeless = used * (high - moment) / found_slabs[-1].length > HOPELESS * max(latest() - self.now, 0.0)
             if hopeless:
                 break
             yield None

@@ -19,6 +19,7 @@ import numpy as np
 import scipy.linalg
 
 import autodiff as ad
+from pinn.blockwise import columns_of, numbers_at
 from pinn.imposition import Imposition
 from pinn.linear import Rows
 from pinn.networks import RandomFeatures, Sum
@@ -147,17 +148,17 @@ def linearised(
         for system, at in systems:
             own = Patch.of(patch.region, patch.terms, system)
             table = own.table(cloud)
-            symbols = {column.node: table[:, i].copy() for i, column in enumerate(own.columns)}
+            symbols = columns_of(own.columns, table)
             rows = Rows.of([residual.node for residual in own.residuals], [(0, system.layout.size)])
             parts.append(rows.at(symbols, at, cloud.count)[1].reshape(factor.size, -1))
         blocks.append(np.concatenate(parts, axis=1) * factor.reshape(-1, 1))
         right.append((factor * value).ravel())
     matrix, r = np.concatenate(blocks), np.concatenate(right)
     points = problem.domain.interior.sample(512 if quick else 1024, sobol, rng).x
-    symbols = {space.coordinate(name).node: points[:, i].copy() for i, name in enumerate(space.coordinates)}
-    known = ad.evaluate(supply.resolved([supply.fields[name].node for name in space.unknowns]), symbols, {"theta": theta},
-                        len(points))  # fmt: skip
-    sizes = [float(np.linalg.norm(np.broadcast_to(value, (len(points),)))) for value in known]
+    symbols = columns_of([space.coordinate(name) for name in space.coordinates], points)
+    known = numbers_at(supply.resolved([supply.fields[name].node for name in space.unknowns]), symbols, {"theta": theta},
+                       len(points))  # fmt: skip
+    sizes = [float(np.linalg.norm(value)) for value in known]
     fields = {}
     for name, size in zip(space.unknowns, sizes, strict=True):
         parts = [rows_at(system, name, at, symbols, len(points)) for system, at in systems]

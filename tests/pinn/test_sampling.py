@@ -268,8 +268,9 @@ def beginning(points=None, adaptive=None):
     return renewal, renewal.first(objective, theta), theta
 
 
-def test_training_begins_on_few_points_which_become_all():
-    renewal, objective, theta = beginning()
+@pytest.mark.parametrize("adaptive", [None, Adaptive(fewer=8, candidates=1024)], ids=["default", "few candidates"])
+def test_training_begins_on_few_points_which_become_all(adaptive):
+    renewal, objective, theta = beginning(adaptive=adaptive)
     renewal.enter(is_last=True)
     seen = [objective.clouds[0].count]
     for k in range(1, 9):

@@ -91,6 +91,25 @@ def test_a_march_is_over_when_training_is_better():
     assert not stepping.due(turns) and stepping.over
 
 
+@pytest.mark.parametrize(("each", "solved"), [(0.1375, 8), (0.17, 0)], ids=["a little late", "far too late"])
+def test_a_march_that_is_nearly_done_may_be_late(each, solved, monkeypatch):
+    recipe = complete(Recipe(network=MLP(width=4, depth=1)), logistic())
+    rng, until = np.random.default_rng(0), 1e5  # seconds beside which real ones are nothing
+    session = Session(logistic(), 4 * until, 0, 1)
+    turns = Turns([Way(session, recipe.each[0], tuple(rng.spawn(3)))], None)
+    stepping, real = Stepping(session, recipe, Polish(), turns, rng), Stepping._slab
+
+    def slow(self, *args):
+        found, _, reason, before = yield from real(self, *args)
+        self.spent += each * until
+        return found, each * until, reason, before
+
+    monkeypatch.setattr(Stepping, "_slab", slow)
+    session.waited(0.0)
+    told = [one for one in stepping._march(8, until) if type(one) is StageEnded]
+    assert len(stepping.slabs) == solved and len(told) == 1
+
+
 @pytest.mark.parametrize("march", [(0.2, 0.5)])
 def test_a_march_of_networks(march, tmp_path):
     recipe = Recipe(network=MLP(width=6, depth=1, activation="sin", frequency=2.0), points=64, march=march, polish=False,
